@@ -1,0 +1,43 @@
+//! Every bound of the interface. A guest that passes more gets an error before anything is allocated.
+
+/// Longest path or file name, as on Linux (`PATH_MAX`).
+pub const PATH_BYTES_MAX: u32 = 4096;
+/// Longest attribute name, scope name, symbol name.
+pub const NAME_BYTES_MAX: u32 = 1024;
+/// Longest environment key or value.
+pub const ENV_BYTES_MAX: u32 = 128 * 1024;
+/// Most variables in one environment.
+pub const ENV_COUNT_MAX: usize = 16 * 1024;
+/// Total bytes of keys and values in one environment.
+pub const ENV_TOTAL_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Longest encoded argument value of a call that takes one.
+pub const VALUE_BYTES_MAX: u32 = 1024 * 1024;
+/// Longest error record; longer messages and stacks are cut by the sender.
+pub const ERROR_RECORD_BYTES_MAX: u32 = 64 * 1024;
+/// Bytes a guest reserves for [`crate::hooks::HOOK_BUFFER`].
+pub const HOOK_BUFFER_BYTES: usize = 64 * 1024;
+/// Most events one `wait` returns.
+pub const EVENT_BATCH_MAX: u32 = 1024;
+/// Most events queued for an isolate by sources without back-pressure of their own (signals).
+/// A further one is dropped and counted; the count is reported with the next delivered record.
+pub const EVENT_QUEUE_LEN_MAX: usize = 64 * 1024;
+/// Default bound of open handles of an isolate.
+pub const HANDLES_MAX_DEFAULT: usize = 64 * 1024;
+/// Most bytes one stream read returns.
+pub const STREAM_READ_BYTES_MAX: u32 = 1024 * 1024;
+/// Largest write to stdio that is atomic with respect to other isolates of the process.
+pub const STDIO_ATOMIC_BYTES: usize = 64 * 1024;
+/// Most buffers in one vectored read or write (`IOV_MAX`).
+pub const IOVECS_MAX: u32 = 1024;
+/// Longest timer, as in Node: a longer delay becomes 1 ms.
+pub const TIMER_DELAY_MS_MAX: f64 = 2_147_483_647.0;
+/// Deepest nesting of an encoded value.
+pub const VALUE_DEPTH_MAX: usize = 1000;
+/// Most side modules one isolate may load.
+pub const SIDE_MODULES_MAX: usize = 256;
+/// Largest side module file.
+pub const SIDE_MODULE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+const _: () = assert!(HOOK_BUFFER_BYTES >= ERROR_RECORD_BYTES_MAX as usize);
+const _: () = assert!(VALUE_BYTES_MAX >= ERROR_RECORD_BYTES_MAX);
+const _: () = assert!(STDIO_ATOMIC_BYTES <= STREAM_READ_BYTES_MAX as usize);
