@@ -1,0 +1,105 @@
+//! `nodule:event_loop/1`.
+
+use std::time::{Duration, Instant};
+
+use nodule_abi::error::ErrorRecord;
+use nodule_abi::event::{EVENT_RECORD_BYTES, EventRecord};
+use nodule_abi::imports::namespace;
+use nodule_abi::limits::EVENT_BATCH_MAX;
+use wasmtime::{Caller, Linker};
+
+use crate::guest_memory;
+use crate::handles::{Handle, Resource};
+use crate::host_error::{HostError, respond};
+use crate::runtime::IsolateState;
+
+const AREA: &str = namespace::event_loop;
+
+/// Registers the area.
+pub fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()> {
+    linker.func_wrap_async(AREA, "wait", |mut caller, arguments| {
+        Box::new(async move {
+            let result = wait(&mut caller, arguments).await;
+            respond(&mut caller, result)
+        })
+    })?;
+    linker.func_wrap(AREA, "ref_handle", |mut caller: Caller<'_, IsolateState>, handle: u32| {
+        let result = caller.data_mut().handles.set_referenced(Handle::from_guest(handle), true);
+        respond(&mut caller, result.map_err(HostError::from))
+    })?;
+    linker.func_wrap(AREA, "unref_handle", |mut caller: Caller<'_, IsolateState>, handle: u32| {
+        let result = caller.data_mut().handles.set_referenced(Handle::from_guest(handle), false);
+        respond(&mut caller, result.map_err(HostError::from))
+    })?;
+    linker.func_wrap(AREA, "has_ref", |mut caller: Caller<'_, IsolateState>, handle: u32, out: u32| {
+        let result = has_ref(&mut caller, handle, out);
+        respond(&mut caller, result)
+    })?;
+    linker.func_wrap(AREA, "close", |mut caller: Caller<'_, IsolateState>, handle: u32| {
+        let result = close(caller.data_mut(), Handle::from_guest(handle));
+        respond(&mut caller, result)
+    })?;
+    Ok(())
+}
+
+async fn wait(
+    caller: &mut Caller<'_, IsolateState>,
+    (events_ptr, cap, timeout_ns, keep_alive, count_ptr): (u32, u32, i64, u32, u32),
+) -> Result<(), HostError> {
+    if cap == 0 || cap > EVENT_BATCH_MAX {
+        return Err(ErrorRecord::out_of_range("cap", &format!(">= 1 && <= {EVENT_BATCH_MAX}"), &cap.to_string()).into());
+    }
+    guest_memory::check_writable(caller, events_ptr, cap as usize * EVENT_RECORD_BYTES)?;
+    guest_memory::check_writable(caller, count_ptr, 4)?;
+    let deadline = u64::try_from(timeout_ns)
+        .ok()
+        .and_then(|ns| Instant::now().checked_add(Duration::from_nanos(ns)));
+    let records = next_records(caller.data_mut(), cap as usize, deadline, keep_alive != 0).await;
+    let bytes: Vec<u8> = records.iter().flat_map(|record| record.to_bytes()).collect();
+    guest_memory::write_bytes(caller, events_ptr, &bytes)?;
+    guest_memory::write_u32(caller, count_ptr, u32::try_from(records.len()).unwrap_or(cap))
+}
+
+/// Queued records first, then due timers; waits when there are none. Nothing when the time is over,
+/// or when nothing ref'd is left and the guest has no reason of its own to stay.
+async fn next_records(state: &mut IsolateState, max: usize, deadline: Option<Instant>, keep_alive: bool) -> Vec<EventRecord> {
+    loop {
+        let mut records = state.shared.events.take(max);
+        let now = Instant::now();
+        while records.len() < max
+            && let Some(record) = state.timers.pop_due(now, &mut state.handles)
+        {
+            records.push(record);
+        }
+        let over = deadline.is_some_and(|deadline| deadline <= now);
+        let idle = !keep_alive && !state.handles.keep_alive();
+        if !records.is_empty() || over || idle {
+            return records;
+        }
+        let wake = match (deadline, state.timers.next_due()) {
+            (Some(deadline), Some(due)) => Some(deadline.min(due)),
+            (deadline, due) => deadline.or(due),
+        };
+        let shared = &state.shared;
+        match wake {
+            // The runtime's clock has a grain of 1 ms and never fires early.
+            Some(wake) => drop(tokio::time::timeout_at(wake.into(), shared.events.arrived()).await),
+            None => shared.events.arrived().await,
+        }
+    }
+}
+
+fn has_ref(caller: &mut Caller<'_, IsolateState>, handle: u32, out: u32) -> Result<(), HostError> {
+    let referenced = caller.data().handles.is_referenced(Handle::from_guest(handle))?;
+    guest_memory::write_u32(caller, out, u32::from(referenced))
+}
+
+fn close(state: &mut IsolateState, handle: Handle) -> Result<(), HostError> {
+    match state.handles.remove(handle)? {
+        Resource::Timer { .. } => state.timers.clear(handle),
+        Resource::Stdin => state.stdio.close_stdin(),
+        // Side modules stay mapped; only the handle goes.
+        Resource::SideModule(_) => {}
+    }
+    Ok(())
+}

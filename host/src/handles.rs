@@ -1,0 +1,211 @@
+//! The handle table of an isolate: numbers a guest holds, resources the host holds.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
+
+/// A number naming a resource of one isolate. Starts at 1 and is never reused.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Handle(u32);
+
+impl Handle {
+    /// The handle a guest names; checked when it is looked up.
+    pub const fn from_guest(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// The number the guest sees.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "handle {}", self.0)
+    }
+}
+
+/// What a handle can name.
+#[derive(Debug)]
+pub enum Resource {
+    /// A timer; its state is in [`crate::timers::Timers`].
+    Timer {
+        /// Fires again and again.
+        repeat: bool,
+    },
+    /// The isolate's standard input.
+    Stdin,
+    /// A loaded side module; the index is its place in [`crate::process::dlopen`].
+    SideModule(usize),
+}
+
+impl Resource {
+    /// Node's name of the type, for `getActiveResourcesInfo()`; `None` for what never keeps a loop alive.
+    pub fn type_name(&self, stdin: &'static str) -> Option<&'static str> {
+        match self {
+            Self::Timer { .. } => Some("Timeout"),
+            Self::Stdin => Some(stdin),
+            Self::SideModule(_) => None,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    resource: Resource,
+    referenced: bool,
+    active: bool,
+}
+
+/// One open handle, as reports list it.
+#[derive(Clone, Debug)]
+pub struct HandleInfo {
+    /// The handle.
+    pub handle: Handle,
+    /// Node's name of its type.
+    pub type_name: &'static str,
+    /// Whether it can produce events now.
+    pub active: bool,
+    /// Whether it may keep the isolate alive.
+    pub referenced: bool,
+}
+
+/// The handle table.
+#[derive(Debug)]
+pub struct Handles {
+    entries: HashMap<Handle, Entry>,
+    last: u32,
+    max: usize,
+    /// How many entries are active and referenced.
+    keeping_alive: usize,
+}
+
+impl Handles {
+    /// An empty table for at most `max` open handles.
+    pub fn new(max: usize) -> Self {
+        Self { entries: HashMap::new(), last: 0, max, keeping_alive: 0 }
+    }
+
+    /// Adds a resource. `EMFILE` when the table is full. `active`: whether it can produce events from now on.
+    pub fn insert(&mut self, resource: Resource, active: bool) -> Result<Handle> {
+        let full = || ErrorRecord::new(ErrorCode::Emfile, format!("more than {} open handles (raise it with --max-handles)", self.max));
+        if self.entries.len() >= self.max {
+            return Err(full().into());
+        }
+        let number = self.last.checked_add(1).ok_or_else(full)?;
+        self.last = number;
+        let handle = Handle(number);
+        self.entries.insert(handle, Entry { resource, referenced: true, active });
+        self.keeping_alive += usize::from(active);
+        Ok(handle)
+    }
+
+    fn closed(handle: Handle) -> Box<ErrorRecord> {
+        ErrorRecord::new(ErrorCode::HandleClosed, format!("{handle} was closed or never valid")).into()
+    }
+
+    /// The resource behind a handle.
+    pub fn get(&self, handle: Handle) -> Result<&Resource> {
+        self.entries.get(&handle).map(|entry| &entry.resource).ok_or_else(|| Self::closed(handle))
+    }
+
+    /// Removes a handle and gives its resource back.
+    pub fn remove(&mut self, handle: Handle) -> Result<Resource> {
+        let entry = self.entries.remove(&handle).ok_or_else(|| Self::closed(handle))?;
+        self.keeping_alive -= usize::from(entry.referenced && entry.active);
+        Ok(entry.resource)
+    }
+
+    /// Sets whether a handle may keep the isolate alive.
+    pub fn set_referenced(&mut self, handle: Handle, referenced: bool) -> Result<()> {
+        self.update(handle, |entry| entry.referenced = referenced)
+    }
+
+    /// Sets whether a handle can produce events.
+    pub fn set_active(&mut self, handle: Handle, active: bool) -> Result<()> {
+        self.update(handle, |entry| entry.active = active)
+    }
+
+    fn update(&mut self, handle: Handle, change: impl FnOnce(&mut Entry)) -> Result<()> {
+        let entry = self.entries.get_mut(&handle).ok_or_else(|| Self::closed(handle))?;
+        let before = usize::from(entry.referenced && entry.active);
+        change(entry);
+        let after = usize::from(entry.referenced && entry.active);
+        self.keeping_alive = self.keeping_alive + after - before;
+        Ok(())
+    }
+
+    /// Whether a handle may keep the isolate alive.
+    pub fn is_referenced(&self, handle: Handle) -> Result<bool> {
+        self.entries.get(&handle).map(|entry| entry.referenced).ok_or_else(|| Self::closed(handle))
+    }
+
+    /// Whether anything keeps the isolate alive.
+    pub fn keep_alive(&self) -> bool {
+        self.keeping_alive > 0
+    }
+
+    /// How many handles are open.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether no handle is open.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Every open handle that can keep a loop alive, in order of creation. `stdin` is the type name of standard input.
+    pub fn list(&self, stdin: &'static str) -> Vec<HandleInfo> {
+        let mut list: Vec<_> = self
+            .entries
+            .iter()
+            .filter_map(|(handle, entry)| {
+                Some(HandleInfo {
+                    handle: *handle,
+                    type_name: entry.resource.type_name(stdin)?,
+                    active: entry.active,
+                    referenced: entry.referenced,
+                })
+            })
+            .collect();
+        list.sort_by_key(|info| info.handle);
+        list
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_never_reused_and_the_table_is_bounded() {
+        let mut handles = Handles::new(1);
+        let first = handles.insert(Resource::Stdin, true).unwrap();
+        assert!(handles.insert(Resource::Stdin, true).unwrap_err().is_code("EMFILE"));
+        handles.remove(first).unwrap();
+        let second = handles.insert(Resource::Stdin, true).unwrap();
+        assert_ne!(first, second);
+        assert!(handles.get(first).unwrap_err().is_code("ERR_HANDLE_CLOSED"));
+    }
+
+    #[test]
+    fn only_active_and_referenced_handles_keep_alive() {
+        let mut handles = Handles::new(8);
+        let handle = handles.insert(Resource::Timer { repeat: false }, true).unwrap();
+        assert!(handles.keep_alive());
+        handles.set_referenced(handle, false).unwrap();
+        handles.set_referenced(handle, false).unwrap();
+        assert!(!handles.keep_alive());
+        handles.set_referenced(handle, true).unwrap();
+        handles.set_active(handle, false).unwrap();
+        assert!(!handles.keep_alive());
+        handles.set_active(handle, true).unwrap();
+        assert!(handles.keep_alive());
+        handles.remove(handle).unwrap();
+        assert!(!handles.keep_alive());
+    }
+}

@@ -1,0 +1,339 @@
+//! Isolates: settings, handle, start and end.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nodule_abi::error::ErrorRecord;
+use tokio_util::sync::CancellationToken;
+use wasmtime::{Store, UpdateDeadline};
+
+use super::host::Host;
+use super::lifecycle::{self, Lifecycle};
+use super::limits::{LimitExceeded, Limits, MemoryLimiter};
+use super::metered::{CpuUsage, Metered};
+use super::module::Module;
+use super::plugin::Plugin;
+use super::state::{Exports, Extensions, IsolateShared, IsolateState};
+use crate::event_loop::EventQueue;
+use crate::handles::Handles;
+use crate::permissions::Permissions;
+use crate::process::{ProcessOptions, ProcessState};
+use crate::stdio::{Input, Output, PipeReader, PipeWriter, StdioOptions};
+use crate::timers::Timers;
+use crate::wasi;
+
+/// Identifies an isolate within the host process. Never reused.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct IsolateId(u64);
+
+impl IsolateId {
+    fn next() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// The number.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for IsolateId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "isolate {}", self.0)
+    }
+}
+
+/// What an isolate may do to the process it runs in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IsolateRole {
+    /// It is the process: it may change directory, ids, title and mask, receives signals and `abort()`s it,
+    /// and its uncaught error is printed. What `nodule run` starts.
+    Main,
+    /// It is a guest in somebody's process: those calls fail with `ERR_WORKER_UNSUPPORTED_OPERATION`.
+    #[default]
+    Embedded,
+}
+
+/// How an isolate ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExitStatus {
+    /// The exit code, not cut to 8 bits. See the exit code table of the documentation.
+    pub code: i64,
+    /// The uncaught error, the exceeded limit or the failed start, if one ended it.
+    pub error: Option<Box<ErrorRecord>>,
+}
+
+impl ExitStatus {
+    /// An end by an error.
+    pub(super) fn failed(code: i64, error: impl Into<Box<ErrorRecord>>) -> Self {
+        Self { code, error: Some(error.into()) }
+    }
+
+    /// Whether it ended with 0 and without an error.
+    pub fn success(&self) -> bool {
+        self.code == 0 && self.error.is_none()
+    }
+
+    /// The code as the operating system keeps it: the low 8 bits.
+    pub fn os_code(&self) -> u8 {
+        u8::try_from(self.code & 0xff).unwrap_or(u8::MAX)
+    }
+}
+
+/// Settings of a new isolate.
+pub struct IsolateBuilder {
+    host: Host,
+    module: Module,
+    pub(crate) process: ProcessOptions,
+    permissions: Permissions,
+    limits: Limits,
+    stdio: StdioOptions,
+    role: IsolateRole,
+    entry: String,
+    extensions: Extensions,
+}
+
+impl IsolateBuilder {
+    pub(super) fn new(host: Host, module: Module) -> Self {
+        Self {
+            host,
+            module,
+            process: ProcessOptions::default(),
+            permissions: Permissions::none(),
+            limits: Limits::default(),
+            stdio: StdioOptions::default(),
+            role: IsolateRole::default(),
+            entry: "_start".into(),
+            extensions: Extensions::default(),
+        }
+    }
+
+    /// Arguments after the module's path. Default: none.
+    #[must_use]
+    pub fn args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.process.args = args.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets an environment variable. Default: an empty environment, plus what the `env` grants let through.
+    #[must_use]
+    pub fn env(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.process.env.push((key.into(), value.into()));
+        self
+    }
+
+    /// Everything else of Node's `process`: title, flags, reports. Default: [`ProcessOptions::default`].
+    #[must_use]
+    pub fn process_options(mut self, change: impl FnOnce(&mut ProcessOptions)) -> Self {
+        change(&mut self.process);
+        self
+    }
+
+    /// What it may do. Default: [`Permissions::none`].
+    #[must_use]
+    pub fn permissions(mut self, permissions: Permissions) -> Self {
+        self.permissions = permissions;
+        self
+    }
+
+    /// What it may use. Default: [`Limits::default`].
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Where its input comes from. Default: empty.
+    #[must_use]
+    pub fn stdin(mut self, input: Input) -> Self {
+        self.stdio.stdin = input;
+        self
+    }
+
+    /// Where its output goes. Default: nowhere.
+    #[must_use]
+    pub fn stdout(mut self, output: Output) -> Self {
+        self.stdio.stdout = output;
+        self
+    }
+
+    /// Where its error output goes. Default: nowhere.
+    #[must_use]
+    pub fn stderr(mut self, output: Output) -> Self {
+        self.stdio.stderr = output;
+        self
+    }
+
+    /// Whether it is the process. Default: [`IsolateRole::Embedded`].
+    #[must_use]
+    pub fn role(mut self, role: IsolateRole) -> Self {
+        self.role = role;
+        self
+    }
+
+    /// The export to call. Default: `_start`.
+    #[must_use]
+    pub fn entry(mut self, name: impl Into<String>) -> Self {
+        self.entry = name.into();
+        self
+    }
+
+    /// A value for the embedder's host functions, found by its type with `caller.data().extensions.get()`.
+    #[must_use]
+    pub fn extension<T: Send + 'static>(mut self, value: T) -> Self {
+        self.extensions.insert(value);
+        self
+    }
+
+    /// Starts it on the current tokio runtime, which must have time and I/O enabled.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn spawn(mut self) -> Isolate {
+        let pipes = self.stdio.take_pipes();
+        let stderr = self.stdio.stderr.clone();
+        let entry = std::mem::take(&mut self.entry);
+        let role = self.role;
+        let limits = self.limits;
+        let (mut store, shared, host) = self.into_store();
+        let terminate = shared.terminate.clone();
+        let cpu = Arc::clone(&shared.cpu);
+        let run = async move {
+            let module = store.data().module.clone();
+            Lifecycle::new(&mut store).run(&module, &entry).await
+        };
+        let run = Metered::new(run, Arc::clone(host.ticker()), cpu);
+        let task = tokio::spawn(async move {
+            let limited = async {
+                match limits.timeout {
+                    None => run.await,
+                    Some(timeout) => match tokio::time::timeout(timeout, run).await {
+                        Ok(status) => status,
+                        Err(_) => {
+                            let status = ExitStatus::failed(1, LimitExceeded::timeout(timeout).0);
+                            lifecycle::print_end(role, &stderr, &status).await;
+                            status
+                        }
+                    },
+                }
+            };
+            tokio::select! {
+                biased;
+                () = terminate.cancelled() => ExitStatus { code: 1, error: None },
+                status = limited => status,
+            }
+        });
+        Isolate { shared, task: Some(task), stdin: pipes.stdin, stdout: pipes.stdout, stderr: pipes.stderr }
+    }
+
+    /// Instantiates it for calls of its exports; a reactor's `_initialize` runs first.
+    pub async fn plugin(self) -> Result<Plugin, ExitStatus> {
+        let (store, shared, host) = self.into_store();
+        Plugin::start(store, shared, host).await
+    }
+
+    fn into_store(self) -> (Store<IsolateState>, Arc<IsolateShared>, Host) {
+        let shared = Arc::new(IsolateShared {
+            id: IsolateId::next(),
+            events: EventQueue::default(),
+            cpu: Arc::new(CpuUsage::default()),
+            terminate: CancellationToken::new(),
+        });
+        let process = ProcessState::new(self.process, &self.module, &self.permissions, self.role);
+        let wasi = wasi::context(&process, &self.permissions);
+        let state = IsolateState {
+            extensions: self.extensions,
+            shared: Arc::clone(&shared),
+            role: self.role,
+            module: self.module,
+            exports: Exports::default(),
+            limits: self.limits,
+            limiter: MemoryLimiter::new(self.limits),
+            permissions: self.permissions,
+            wasi,
+            stdio: self.stdio.open(),
+            handles: Handles::new(self.limits.max_handles),
+            timers: Timers::default(),
+            process,
+            last_error: None,
+            panic: None,
+        };
+        let mut store = Store::new(self.host.engine(), state);
+        store.limiter(|state| &mut state.limiter);
+        if self.host.options().fuel {
+            // Cannot fail: the engine counts fuel.
+            let _ = store.set_fuel(self.limits.fuel.unwrap_or(u64::MAX));
+        }
+        yield_at_ticks(&mut store);
+        (store, shared, self.host)
+    }
+}
+
+/// Makes the guest give way at every tick, and ends it when its CPU time is used up.
+fn yield_at_ticks(store: &mut Store<IsolateState>) {
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|context| {
+        let state = context.data();
+        if let Some(limit) = state.limits.max_cpu_time
+            && state.shared.cpu.total() > limit
+        {
+            return Err(LimitExceeded::cpu_time(limit).into());
+        }
+        // The plain `Yield` wakes itself before others of the executor had a turn.
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+    });
+}
+
+/// A running isolate. Dropping it terminates it.
+#[derive(Debug)]
+pub struct Isolate {
+    shared: Arc<IsolateShared>,
+    task: Option<tokio::task::JoinHandle<ExitStatus>>,
+    /// Its input, when [`Input::pipe`] was chosen.
+    pub stdin: Option<PipeWriter>,
+    /// Its output, when [`Output::pipe`] was chosen. An unread pipe makes the guest wait.
+    pub stdout: Option<PipeReader>,
+    /// Its error output, when [`Output::pipe`] was chosen.
+    pub stderr: Option<PipeReader>,
+}
+
+impl Isolate {
+    /// Its id.
+    pub fn id(&self) -> IsolateId {
+        self.shared.id
+    }
+
+    /// CPU time it used so far.
+    pub fn cpu_usage(&self) -> &CpuUsage {
+        &self.shared.cpu
+    }
+
+    /// Ends it, in whatever state it is; [`Isolate::join`] then gives code 1. Repeating has no effect.
+    /// When `join` returned, not one instruction of it runs any more.
+    pub fn terminate(&self) {
+        self.shared.terminate.cancel();
+    }
+
+    /// Waits for its end.
+    pub async fn join(mut self) -> ExitStatus {
+        let Some(task) = self.task.take() else {
+            return ExitStatus { code: 1, error: None };
+        };
+        match task.await {
+            Ok(status) => status,
+            Err(error) => {
+                tracing::error!(%error, "the task of an isolate failed");
+                let record = ErrorRecord::new(nodule_abi::error::ErrorCode::Internal, "internal error of the host; see its log");
+                ExitStatus::failed(5, record)
+            }
+        }
+    }
+}
+
+impl Drop for Isolate {
+    fn drop(&mut self) {
+        self.shared.terminate.cancel();
+    }
+}

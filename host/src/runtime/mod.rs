@@ -1,0 +1,36 @@
+//! The runtime: engine, modules, isolates, their limits and their end.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `engine` | compiler settings, the ticker |
+//! | `host` | [`Host`]: engine, linker, cache and executor together |
+//! | `module`, `cache` | from bytes to compiled code, on disk once |
+//! | `linker` | registers every area; refuses unknown imports before anything runs |
+//! | `state` | what the host keeps for one isolate |
+//! | `isolate` | builder and handle: spawn, join, terminate |
+//! | `lifecycle` | one isolate from its first to its last instruction |
+//! | `plugin` | an instance whose exports the embedder calls |
+//! | `limits`, `metered`, `trap` | hard limits, CPU accounting, traps as error records |
+
+mod cache;
+mod engine;
+mod host;
+mod isolate;
+mod lifecycle;
+mod limits;
+mod linker;
+mod metered;
+mod module;
+mod plugin;
+mod state;
+mod trap;
+
+pub use cache::Cache;
+pub use engine::{EngineOptions, Optimize};
+pub use host::{Host, HostBuilder};
+pub use isolate::{ExitStatus, Isolate, IsolateBuilder, IsolateId, IsolateRole};
+pub use limits::{LimitExceeded, Limits, OnMemoryLimit};
+pub use metered::CpuUsage;
+pub use module::{Module, ModuleError};
+pub use plugin::Plugin;
+pub use state::{Extensions, IsolateShared, IsolateState};

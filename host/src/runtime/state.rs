@@ -1,0 +1,114 @@
+//! What the host keeps for one isolate.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use nodule_abi::error::ErrorRecord;
+use tokio_util::sync::CancellationToken;
+use wasmtime::{Func, Global, Instance, Memory, Table};
+use wasmtime_wasi::p1::WasiP1Ctx;
+
+use super::isolate::{IsolateId, IsolateRole};
+use super::limits::{Limits, MemoryLimiter};
+use super::metered::CpuUsage;
+use super::module::Module;
+use crate::event_loop::EventQueue;
+use crate::handles::Handles;
+use crate::permissions::Permissions;
+use crate::process::ProcessState;
+use crate::stdio::IsolateStdio;
+use crate::timers::Timers;
+
+/// The part of an isolate that others may reach while it runs.
+#[derive(Debug)]
+pub struct IsolateShared {
+    /// Its id.
+    pub id: IsolateId,
+    /// Its event queue.
+    pub events: EventQueue,
+    /// CPU time it used.
+    pub cpu: Arc<CpuUsage>,
+    /// Ends it when cancelled.
+    pub terminate: CancellationToken,
+}
+
+/// What the guest exports for the host; known once it is instantiated.
+#[derive(Clone, Copy, Default)]
+pub struct Exports {
+    /// The instance itself.
+    pub instance: Option<Instance>,
+    /// `memory`.
+    pub memory: Option<Memory>,
+    /// `__stack_pointer`.
+    pub stack_pointer: Option<Global>,
+    /// `__indirect_function_table`.
+    pub function_table: Option<Table>,
+    /// `nodule_hook_buffer`, of any type.
+    pub hook_buffer: Option<Func>,
+    /// `nodule_uncaught`, of any type.
+    pub uncaught: Option<Func>,
+    /// `nodule_resume`, of any type.
+    pub resume: Option<Func>,
+    /// `nodule_exit`, of any type.
+    pub exit: Option<Func>,
+}
+
+/// Values of the embedder, one a type, reachable from its host functions.
+#[derive(Default)]
+pub struct Extensions(HashMap<TypeId, Box<dyn Any + Send>>);
+
+impl Extensions {
+    /// Keeps a value; replaces one of the same type.
+    pub fn insert<T: Send + 'static>(&mut self, value: T) {
+        self.0.insert(TypeId::of::<T>(), Box::new(value));
+    }
+
+    /// The value of this type.
+    pub fn get<T: 'static>(&self) -> Option<&T> {
+        self.0.get(&TypeId::of::<T>())?.downcast_ref()
+    }
+
+    /// The value of this type, to change it.
+    pub fn get_mut<T: 'static>(&mut self) -> Option<&mut T> {
+        self.0.get_mut(&TypeId::of::<T>())?.downcast_mut()
+    }
+}
+
+/// The data of an isolate's store. Embedder-defined host functions get it through `Caller::data`.
+pub struct IsolateState {
+    /// Values of the embedder.
+    pub extensions: Extensions,
+    pub(crate) shared: Arc<IsolateShared>,
+    pub(crate) role: IsolateRole,
+    pub(crate) module: Module,
+    pub(crate) exports: Exports,
+    pub(crate) limits: Limits,
+    pub(crate) limiter: MemoryLimiter,
+    pub(crate) permissions: Permissions,
+    pub(crate) wasi: WasiP1Ctx,
+    pub(crate) stdio: IsolateStdio,
+    pub(crate) handles: Handles,
+    pub(crate) timers: Timers,
+    pub(crate) process: ProcessState,
+    pub(crate) last_error: Option<Box<ErrorRecord>>,
+    /// A panic the guest announced; belongs to the trap that follows.
+    pub(crate) panic: Option<ErrorRecord>,
+}
+
+impl IsolateState {
+    /// The isolate's id.
+    pub fn id(&self) -> IsolateId {
+        self.shared.id
+    }
+
+    /// What it is granted.
+    pub fn permissions(&self) -> &Permissions {
+        &self.permissions
+    }
+
+    /// Bytes of its linear memories.
+    pub fn memory_bytes(&self) -> usize {
+        self.limiter.memory_bytes()
+    }
+}
