@@ -1,1 +1,4 @@
+//! Runs compiled WebAssembly modules the way Node runs scripts.
 
+pub mod os;
+pub mod process;
