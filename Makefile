@@ -1,0 +1,76 @@
+# The one entrance to building, running and testing nodule; CI calls nothing else.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# Where rustup puts cargo, for shells that have not read their profile.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+CARGO      ?= cargo
+PREFIX     ?= /usr/local
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+NODULE     := $(TARGET_DIR)/release/nodule
+
+# What `make run` runs: make run GUEST=hello ARGS='some arguments'
+GUEST      ?= hello
+ARGS       ?= one two three
+GUESTS_OUT := guests/target/wasm32-wasip1/release
+
+# C guests: guests/c/<name>.c becomes guests/target/c/<name>.wasm.
+C_SOURCES  := $(wildcard guests/c/*.c)
+C_GUESTS   := $(C_SOURCES:guests/c/%.c=guests/target/c/%.wasm)
+C_HEADERS  := $(wildcard guest-sdk/include/*.h)
+C_WARNINGS := -Wall -Wextra
+
+.PHONY: help setup build guests rust-guests c-guests run test lint bench fuzz docs install clean
+
+help: ## Shows this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Finds or installs the toolchains for host and guests
+	@scripts/setup.sh
+
+build: setup ## Builds the nodule binary and library (release)
+	$(CARGO) build --release
+
+guests: rust-guests c-guests ## Builds the guest programs, in Rust and in C
+
+rust-guests: setup
+	scripts/guest-cargo.sh build --release
+
+c-guests: $(C_GUESTS)
+
+guests/target/c/%.wasm: guests/c/%.c $(C_HEADERS) scripts/guest-cc.sh | setup
+	@mkdir -p $(@D)
+	scripts/guest-cc.sh -O2 $(C_WARNINGS) -o $@ $<
+
+run: build guests ## Runs a guest: make run GUEST=hello ARGS='one two'
+	$(NODULE) run $(GUESTS_OUT)/$(GUEST).wasm $(ARGS)
+
+test: build guests ## Runs all tests: unit, integration and documentation
+	$(CARGO) test --release --workspace
+
+lint: setup ## Checks format and lints of host, guests and scripts; warnings are errors
+	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path guests/Cargo.toml --check
+	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+	scripts/guest-cargo.sh lint
+	$(if $(C_SOURCES),scripts/guest-cc.sh -fsyntax-only $(C_WARNINGS) -Werror $(C_SOURCES))
+	if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; fi
+
+bench: build guests ## Runs the benchmarks, side by side with Node where it is installed
+	$(CARGO) run --release -p nodule-tests --bin bench
+
+fuzz: setup ## Fuzzes what reads a guest's bytes
+	scripts/fuzz.sh
+
+docs: ## Builds the API documentation into target/doc
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --release --no-deps --workspace
+
+install: build ## Installs the binary to $(DESTDIR)$(PREFIX)/bin
+	install -D -m 755 $(NODULE) $(DESTDIR)$(PREFIX)/bin/nodule
+
+clean: ## Removes what was built; toolchains in the user's cache stay
+	rm -rf $(TARGET_DIR) guests/target

@@ -1,0 +1,1 @@
+//! Test guests: one program per behaviour, in `src/bin`, named `<area>_<case>.rs`.
