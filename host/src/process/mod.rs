@@ -6,16 +6,21 @@
 //! | [`env`] | `process.env`: one store of variables per isolate |
 //! | [`env_file`] | the syntax of `loadEnvFile` and `--env-file` |
 //! | [`js_text`] | how Node writes values into messages |
+//! | [`options`] | the options of the host as a table |
 //! | [`title`] | the title `ps` shows |
 //! | [`usage`] | clocks, CPU time, memory |
+//! | [`warnings`] | printing of `'warning'` |
 
 pub mod env;
 pub mod env_file;
 pub mod js_text;
+pub mod options;
 pub mod title;
 pub mod usage;
+pub mod warnings;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod node_oracle;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
