@@ -113,7 +113,7 @@ macro_rules! result_of {
 macro_rules! abi {
     ($(
         $(#[doc = $area_doc:literal])*
-        area $area:ident version $version:literal {
+        area $area:ident version $version:literal from $namespace:literal {
             $(
                 $(#[doc = $doc:literal])*
                 fn $name:ident($($param:ident: $type:ty),* $(,)?) $(-> $ret:ty)?;
@@ -124,7 +124,7 @@ macro_rules! abi {
         pub const AREAS: &[Area] = &[$(Area {
             name: stringify!($area),
             version: $version,
-            namespace: concat!("nodule:", stringify!($area), "/", $version),
+            namespace: $namespace,
             docs: &[$($area_doc),*],
             imports: &[$(Import {
                 name: stringify!($name),
@@ -143,7 +143,7 @@ macro_rules! abi {
             $(
                 #[doc = concat!("Namespace of the area `", stringify!($area), "`.")]
                 #[allow(non_upper_case_globals, reason = "named after the area")]
-                pub const $area: &str = concat!("nodule:", stringify!($area), "/", $version);
+                pub const $area: &str = $namespace;
             )*
         }
 
@@ -155,7 +155,7 @@ macro_rules! abi {
                 pub mod $area {
                     #[cfg_attr(
                         target_family = "wasm",
-                        link(wasm_import_module = concat!("nodule:", stringify!($area), "/", $version))
+                        link(wasm_import_module = $namespace)
                     )]
                     unsafe extern "C" {
                         $(
@@ -171,14 +171,14 @@ macro_rules! abi {
 
 abi! {
     /// Details of the last failure.
-    area error version 1 {
+    area error version 1 from "nodule:error/1" {
         /// The error record of the calling isolate's most recent failed import, as a sized CBOR value.
         /// `ENOENT` when nothing failed yet. Does not change the record.
         fn last(buf: *mut u8, cap: u32, len: *mut u32) -> u32;
     }
 
     /// Waiting for events, and what keeps an isolate alive.
-    area event_loop version 1 {
+    area event_loop version 1 from "nodule:event_loop/1" {
         /// Waits until at least one event is there, then writes up to `cap` (1..=1024) records to `events`
         /// and their number to `*count`. Blocks only the calling isolate.
         /// `timeout_ns` < 0 waits without end, 0 polls. `*count` is 0 when the time is over, and also, at once,
@@ -195,7 +195,7 @@ abi! {
     }
 
     /// Timers of the host (Node: `timers`).
-    area timers version 1 {
+    area timers version 1 from "nodule:timers/1" {
         /// Starts a timer and writes its handle to `*handle`. It is due after `delay_ms` (fractions allowed;
         /// below 1, above 2147483647 and NaN become 1) and, with `repeat` not 0, every `delay_ms` again.
         /// A due timer gives one event of kind `Timer`. `EMFILE` when the handle limit is reached.
@@ -205,7 +205,7 @@ abi! {
     }
 
     /// Standard streams. Writing is WASI `fd_write`, which parks the isolate until the bytes are accepted.
-    area stdio version 1 {
+    area stdio version 1 from "nodule:stdio/1" {
         /// Writes 1 to `*result` when stdio `fd` (0..=2) is a terminal, else 0. `EBADF` for other fds.
         fn is_tty(fd: u32, result: *mut u32) -> u32;
         /// Columns and rows of the terminal behind `fd`, to `size[0]` and `size[1]`. `ENOTTY` when it is none.
@@ -219,7 +219,7 @@ abi! {
     }
 
     /// The machine (Node: `os`).
-    area os version 1 {
+    area os version 1 from "nodule:os/1" {
         /// One entry a CPU, as a sized CBOR array of `{model, speed, times: {user, nice, sys, idle, irq}}` (MHz, ms).
         fn cpus(buf: *mut u8, cap: u32, len: *mut u32) -> u32;
         /// How many CPUs the process may use: affinity and cgroup quota counted, at least 1.
@@ -227,7 +227,7 @@ abi! {
     }
 
     /// This process (Node: `process`).
-    area process version 1 {
+    area process version 1 from "nodule:process/1" {
         /// The attribute `name`, spelled as in Node (`execPath`, `report.directory`), as a sized CBOR value.
         /// `ENOENT` for a name that is no attribute.
         fn get(name: *const u8, name_len: u32, buf: *mut u8, cap: u32, len: *mut u32) -> u32;

@@ -11,7 +11,7 @@ use wasmtime::{Caller, Linker};
 use crate::guest_memory;
 use crate::handles::{Handle, Resource};
 use crate::host_error::{HostError, respond};
-use crate::runtime::IsolateState;
+use crate::runtime::{IsolateState, serve_requests};
 
 const AREA: &str = namespace::event_loop;
 
@@ -54,7 +54,7 @@ async fn wait(
     let deadline = u64::try_from(timeout_ns)
         .ok()
         .and_then(|ns| Instant::now().checked_add(Duration::from_nanos(ns)));
-    let records = next_records(caller.data_mut(), cap as usize, deadline, keep_alive != 0).await;
+    let records = next_records(caller.data_mut(), cap as usize, deadline, keep_alive != 0).await?;
     let bytes: Vec<u8> = records.iter().flat_map(|record| record.to_bytes()).collect();
     guest_memory::write_bytes(caller, events_ptr, &bytes)?;
     guest_memory::write_u32(caller, count_ptr, u32::try_from(records.len()).unwrap_or(cap))
@@ -62,8 +62,9 @@ async fn wait(
 
 /// Queued records first, then due timers; waits when there are none. Nothing when the time is over,
 /// or when nothing ref'd is left and the guest has no reason of its own to stay.
-async fn next_records(state: &mut IsolateState, max: usize, deadline: Option<Instant>, keep_alive: bool) -> Vec<EventRecord> {
+async fn next_records(state: &mut IsolateState, max: usize, deadline: Option<Instant>, keep_alive: bool) -> Result<Vec<EventRecord>, HostError> {
     loop {
+        serve_requests(state).map_err(HostError::Trap)?;
         let mut records = state.shared.events.take(max);
         let now = Instant::now();
         while records.len() < max
@@ -74,17 +75,23 @@ async fn next_records(state: &mut IsolateState, max: usize, deadline: Option<Ins
         let over = deadline.is_some_and(|deadline| deadline <= now);
         let idle = !keep_alive && !state.handles.keep_alive();
         if !records.is_empty() || over || idle {
-            return records;
+            return Ok(records);
         }
         let wake = match (deadline, state.timers.next_due()) {
             (Some(deadline), Some(due)) => Some(deadline.min(due)),
             (deadline, due) => deadline.or(due),
         };
         let shared = &state.shared;
+        let woken = async {
+            tokio::select! {
+                () = shared.events.arrived() => {}
+                () = shared.control.arrived() => {}
+            }
+        };
         match wake {
             // The runtime's clock has a grain of 1 ms and never fires early.
-            Some(wake) => drop(tokio::time::timeout_at(wake.into(), shared.events.arrived()).await),
-            None => shared.events.arrived().await,
+            Some(wake) => drop(tokio::time::timeout_at(wake.into(), woken).await),
+            None => woken.await,
         }
     }
 }

@@ -8,13 +8,14 @@ use nodule_abi::error::ErrorRecord;
 use tokio_util::sync::CancellationToken;
 use wasmtime::{Store, UpdateDeadline};
 
+use super::control::Control;
 use super::host::Host;
 use super::lifecycle::{self, Lifecycle};
 use super::limits::{LimitExceeded, Limits, MemoryLimiter};
 use super::metered::{CpuUsage, Metered};
 use super::module::Module;
 use super::plugin::Plugin;
-use super::state::{Exports, Extensions, IsolateShared, IsolateState};
+use super::state::{self, Exports, Extensions, IsolateShared, IsolateState};
 use crate::event_loop::EventQueue;
 use crate::handles::Handles;
 use crate::permissions::Permissions;
@@ -238,6 +239,7 @@ impl IsolateBuilder {
         let shared = Arc::new(IsolateShared {
             id: IsolateId::next(),
             events: EventQueue::default(),
+            control: Control::default(),
             cpu: Arc::new(CpuUsage::default()),
             terminate: CancellationToken::new(),
         });
@@ -274,13 +276,14 @@ impl IsolateBuilder {
 /// Makes the guest give way at every tick, and ends it when its CPU time is used up.
 fn yield_at_ticks(store: &mut Store<IsolateState>) {
     store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(|context| {
+    store.epoch_deadline_callback(|mut context| {
         let state = context.data();
         if let Some(limit) = state.limits.max_cpu_time
             && state.shared.cpu.total() > limit
         {
             return Err(LimitExceeded::cpu_time(limit).into());
         }
+        state::serve_requests(context.data_mut())?;
         // The plain `Yield` wakes itself before others of the executor had a turn.
         Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
     });

@@ -14,6 +14,7 @@ use super::module::Module;
 use super::state::{Exports, IsolateState};
 use super::trap;
 use crate::process::abort::{self, AbortRequest};
+use crate::process;
 use crate::process::end::{ExitRequest, UncaughtError};
 use crate::stdio::Output;
 
@@ -149,8 +150,8 @@ impl<'a> Lifecycle<'a> {
         if let Some(ExitRequest(code)) = error.downcast_ref() {
             return Ended::Exit(*code);
         }
-        if let Some(AbortRequest) = error.downcast_ref() {
-            abort::dump_and_abort(self.store, &error);
+        if let Some(request) = error.downcast_ref::<AbortRequest>() {
+            abort::dump_and_abort(self.store, &error, *request);
         }
         if let Some(LimitExceeded(record)) = error.downcast_ref() {
             return Ended::Limit(record.clone());
@@ -224,7 +225,7 @@ impl<'a> Lifecycle<'a> {
     async fn uncaught(&mut self, record: Box<ErrorRecord>) -> ExitStatus {
         let state = self.store.data_mut();
         state.process.exit_code.set_number(code::UNCAUGHT);
-        crate::process::report::on_uncaught_exception(state, &record);
+        process::reports::on_uncaught_exception(state, &record);
         self.print_uncaught(&record).await;
         self.exit(Some(record)).await
     }

@@ -56,9 +56,14 @@ impl<F: Future> Future for Metered<F> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = &mut *self;
         let _running = this.ticker.enter();
-        let before = usage::thread_cpu_us();
+        let before = thread_cpu_us();
         let result = this.inner.as_mut().poll(context);
-        this.cpu.add(before, usage::thread_cpu_us());
+        this.cpu.add(before, thread_cpu_us());
         result
     }
+}
+
+/// CPU time of the current OS thread; 0 where the system does not tell.
+fn thread_cpu_us() -> [u64; 2] {
+    usage::thread_cpu_usage().map_or([0; 2], |cpu| [cpu.user_us, cpu.system_us])
 }

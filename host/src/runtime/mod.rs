@@ -10,9 +10,11 @@
 //! | `isolate` | builder and handle: spawn, join, terminate |
 //! | `lifecycle` | one isolate from its first to its last instruction |
 //! | `plugin` | an instance whose exports the embedder calls |
-//! | `limits`, `metered`, `trap` | hard limits, CPU accounting, traps as error records |
+//! | `control` | requests from outside, served at ticks |
+| `limits`, `metered`, `trap` | hard limits, CPU accounting, traps as error records |
 
 mod cache;
+mod control;
 mod engine;
 mod host;
 mod isolate;
@@ -26,6 +28,7 @@ mod state;
 mod trap;
 
 pub use cache::Cache;
+pub use control::{Control, ControlRequest};
 pub use engine::{EngineOptions, Optimize};
 pub use host::{Host, HostBuilder};
 pub use isolate::{ExitStatus, Isolate, IsolateBuilder, IsolateId, IsolateRole};
@@ -34,3 +37,4 @@ pub use metered::CpuUsage;
 pub use module::{Module, ModuleError};
 pub use plugin::Plugin;
 pub use state::{Extensions, IsolateShared, IsolateState};
+pub(crate) use state::serve_requests;

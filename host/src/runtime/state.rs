@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use wasmtime::{Func, Global, Instance, Memory, Table};
 use wasmtime_wasi::p1::WasiP1Ctx;
 
+use super::control::{Control, ControlRequest};
 use super::isolate::{IsolateId, IsolateRole};
 use super::limits::{Limits, MemoryLimiter};
 use super::metered::CpuUsage;
@@ -16,7 +17,7 @@ use super::module::Module;
 use crate::event_loop::EventQueue;
 use crate::handles::Handles;
 use crate::permissions::Permissions;
-use crate::process::ProcessState;
+use crate::process::{self, ProcessState};
 use crate::stdio::IsolateStdio;
 use crate::timers::Timers;
 
@@ -27,6 +28,8 @@ pub struct IsolateShared {
     pub id: IsolateId,
     /// Its event queue.
     pub events: EventQueue,
+    /// Requests from outside.
+    pub control: Control,
     /// CPU time it used.
     pub cpu: Arc<CpuUsage>,
     /// Ends it when cancelled.
@@ -111,4 +114,15 @@ impl IsolateState {
     pub fn memory_bytes(&self) -> usize {
         self.limiter.memory_bytes()
     }
+}
+
+/// Serves requests from outside. An error ends the isolate.
+pub(crate) fn serve_requests(state: &mut IsolateState) -> wasmtime::Result<()> {
+    for request in state.shared.control.take() {
+        match request {
+            ControlRequest::Report { trigger } => process::reports::on_signal(state, trigger),
+            ControlRequest::Abort(request) => return Err(request.into()),
+        }
+    }
+    Ok(())
 }

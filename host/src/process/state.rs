@@ -1,0 +1,241 @@
+//! The `process` of one isolate: what its attributes are read from.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::dlopen::SideModules;
+use super::env::EnvStore;
+use super::exit_code::ExitCode;
+use super::report::ReportSettings;
+use super::signals::{Side, SignalListener};
+use super::warnings::{DeprecationFlags, WarningOptions, WarningPrinter};
+use super::{abort::AbortRequest, title};
+use crate::permissions::Permissions;
+use crate::runtime::{ControlRequest, IsolateRole, IsolateShared, Module};
+use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
+use nodule_abi::event::{EventKind, EventRecord};
+
+/// What happens to the failure of a task that nobody awaits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnhandledRejections {
+    /// Emit `unhandledRejection`; without a listener raise it as uncaught.
+    #[default]
+    Throw,
+    /// Raise it as uncaught, then emit the event.
+    Strict,
+    /// Emit the event and a warning.
+    Warn,
+    /// Emit the event only.
+    None,
+    /// Emit the event; without a listener warn and end with code 1.
+    WarnWithErrorCode,
+}
+
+impl UnhandledRejections {
+    /// The mode's name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Throw => "throw",
+            Self::Strict => "strict",
+            Self::Warn => "warn",
+            Self::None => "none",
+            Self::WarnWithErrorCode => "warn-with-error-code",
+        }
+    }
+}
+
+/// What an isolate's `process` starts with.
+#[derive(Clone, Debug, Default)]
+pub struct ProcessOptions {
+    /// Arguments after the module.
+    pub args: Vec<String>,
+    /// Options of the host before the module.
+    pub exec_argv: Vec<String>,
+    /// Variables set on top of what the `env` grants let through.
+    pub env: Vec<(String, String)>,
+    /// Variables set only where nothing set them before (`--env-file`).
+    pub env_defaults: Vec<(String, String)>,
+    /// The title. Default: unchanged for a main isolate, `[worker <id>]` else.
+    pub title: Option<String>,
+    /// Warnings: printing, tracing, redirection.
+    pub warnings: WarningOptions,
+    /// Deprecation warnings.
+    pub deprecation: DeprecationFlags,
+    /// Failures of tasks nobody awaits.
+    pub unhandled_rejections: UnhandledRejections,
+    /// Diagnostic reports.
+    pub report: ReportSettings,
+    /// Port of a debugger; 9229 when absent.
+    pub debug_port: Option<u16>,
+    /// Source lines in backtraces.
+    pub source_maps: Option<bool>,
+}
+
+/// Node's default debug port.
+const DEBUG_PORT_DEFAULT: u16 = 9229;
+
+/// The state behind `process`.
+#[derive(Debug)]
+pub struct ProcessState {
+    /// The environment.
+    pub env: EnvStore,
+    /// Executable, entry module, arguments.
+    pub argv: Vec<String>,
+    /// `argv[0]` as the operating system gave it.
+    pub argv0: String,
+    /// Options before the module.
+    pub exec_argv: Vec<String>,
+    /// Absolute path of the host binary.
+    pub exec_path: String,
+    /// Absolute path of the module, if it came from a file.
+    pub main_module: Option<String>,
+    /// The code to end with.
+    pub exit_code: ExitCode,
+    /// Prints warnings.
+    pub warnings: WarningPrinter,
+    /// Deprecation flags, changed by the guest.
+    pub deprecation: DeprecationFlags,
+    /// Failures of tasks nobody awaits.
+    pub unhandled_rejections: UnhandledRejections,
+    /// Report settings, changed by the guest.
+    pub report: ReportSettings,
+    /// Port of a debugger.
+    pub debug_port: u16,
+    /// Source lines in backtraces.
+    pub source_maps: bool,
+    /// Loaded side modules.
+    pub side_modules: SideModules,
+    role: IsolateRole,
+    title: Option<String>,
+    signals: Option<SignalListener>,
+}
+
+impl ProcessState {
+    pub(crate) fn new(options: ProcessOptions, module: &Module, permissions: &Permissions, role: IsolateRole) -> Self {
+        let env = EnvStore::from_os(|name| permissions.has("env", Some(name)), options.env);
+        // Cannot fail for a well-formed env file; what is over the limits is left out.
+        let defaults = options.env_defaults.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        if let Err(error) = env.set_missing(defaults) {
+            tracing::warn!(%error, "variables of an env file were left out");
+        }
+        let exec_path = std::env::current_exe().unwrap_or_default().to_string_lossy().into_owned();
+        let main_module = module.path().map(|path| path.to_string_lossy().into_owned());
+        let mut argv = vec![exec_path.clone(), main_module.clone().unwrap_or_else(|| module.name().to_string())];
+        argv.extend(options.args);
+        if let (IsolateRole::Main, Some(text)) = (role, &options.title) {
+            title::set(text);
+        }
+        Self {
+            env,
+            argv,
+            argv0: std::env::args_os().next().unwrap_or_default().to_string_lossy().into_owned(),
+            exec_argv: options.exec_argv,
+            exec_path,
+            main_module,
+            exit_code: ExitCode::default(),
+            warnings: WarningPrinter::new(options.warnings),
+            deprecation: options.deprecation,
+            unhandled_rejections: options.unhandled_rejections,
+            report: options.report,
+            debug_port: options.debug_port.unwrap_or(DEBUG_PORT_DEFAULT),
+            source_maps: options.source_maps.unwrap_or(true),
+            side_modules: SideModules::default(),
+            role,
+            title: options.title,
+            signals: None,
+        }
+    }
+
+    /// What WASI's `args_get` yields: `argv` without the executable.
+    pub fn wasi_args(&self) -> Vec<String> {
+        self.argv.iter().skip(1).cloned().collect()
+    }
+
+    /// `ERR_WORKER_UNSUPPORTED_OPERATION` unless this isolate is the process.
+    pub fn require_main(&self, operation: &str) -> Result<()> {
+        match self.role {
+            IsolateRole::Main => Ok(()),
+            IsolateRole::Embedded => {
+                let message = format!("{operation} is not supported in workers");
+                Err(ErrorRecord::new(ErrorCode::WorkerUnsupportedOperation, message).into())
+            }
+        }
+    }
+
+    /// The title: of the process for a main isolate, else the isolate's own.
+    pub fn title(&self, shared: &IsolateShared) -> String {
+        match (self.role, &self.title) {
+            (IsolateRole::Main, _) => title::get(),
+            (IsolateRole::Embedded, Some(title)) => title.clone(),
+            (IsolateRole::Embedded, None) => format!("[worker {}] WorkerThread", shared.id.number()),
+        }
+    }
+
+    /// Sets the title.
+    pub fn set_title(&mut self, text: &str) {
+        if self.role == IsolateRole::Main {
+            title::set(text);
+        }
+        self.title = Some(text.to_string());
+    }
+
+    /// Where core dumps go.
+    pub fn dump_directory(&self) -> PathBuf {
+        PathBuf::from(match self.report.directory() {
+            "" => ".",
+            directory => directory,
+        })
+    }
+
+    /// Starts or stops listening to a signal.
+    pub fn listen(&mut self, shared: &Arc<IsolateShared>, signal: i32, side: Side) -> Result<()> {
+        self.require_main("process.on(<signal>)")?;
+        let listener = self.signals.get_or_insert_with(|| {
+            let guest = Arc::clone(shared);
+            let host = Arc::clone(shared);
+            SignalListener::new(
+                move |signal| {
+                    let record = EventRecord::new(EventKind::Signal, 0, [u64::from(signal.unsigned_abs()), 0, 0]);
+                    if !guest.events.push(record) {
+                        tracing::warn!(signal, "a signal was dropped: the event queue is full");
+                    }
+                },
+                move |signal| {
+                    host.control.request(if signal == libc::SIGQUIT {
+                        ControlRequest::Abort(AbortRequest { signal })
+                    } else {
+                        ControlRequest::Report { trigger: "Signal" }
+                    });
+                },
+            )
+        });
+        listener.listen(signal, side)
+    }
+
+    /// Restores a signal's default action.
+    pub fn unlisten(&mut self, signal: i32, side: Side) {
+        if let Some(listener) = &mut self.signals {
+            listener.unlisten(signal, side);
+        }
+    }
+
+    /// Installs what the host itself does on signals: a core dump on SIGQUIT, a report on the report signal.
+    pub(crate) fn listen_for_host(&mut self, shared: &Arc<IsolateShared>) {
+        if self.role != IsolateRole::Main {
+            return;
+        }
+        // There is no debugger to start; Node does not die of this signal either.
+        super::signals::neutralise(libc::SIGUSR1);
+        let mut signals = vec![libc::SIGQUIT];
+        if self.report.on_signal()
+            && let Some(signal) = nodule_abi::signal::number(self.report.signal())
+        {
+            signals.push(signal);
+        }
+        for signal in signals {
+            if let Err(error) = self.listen(shared, signal, Side::Host) {
+                tracing::warn!(%error, signal, "the host cannot listen to a signal");
+            }
+        }
+    }
+}

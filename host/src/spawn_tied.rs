@@ -1,0 +1,27 @@
+//! The one way to start a task: it ends with the value that owns it.
+
+use std::future::Future;
+
+use tokio::task::JoinHandle;
+
+/// A task that is aborted when this is dropped.
+#[derive(Debug)]
+pub struct Tied(JoinHandle<()>);
+
+impl Tied {
+    /// Starts a task on the current runtime.
+    pub fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(future))
+    }
+
+    /// Whether it has ended.
+    pub fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
+impl Drop for Tied {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
