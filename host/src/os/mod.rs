@@ -42,7 +42,9 @@ pub fn cpus() -> Vec<Cpu> {
     let ms_per_tick = 1000 / rustix::param::clock_ticks_per_second().clamp(1, 1000);
     let mut cpus = parse_cpus(&read("/proc/stat"), &read("/proc/cpuinfo"), ms_per_tick);
     for (number, cpu) in &mut cpus {
-        let frequency = read(&format!("/sys/devices/system/cpu/cpu{number}/cpufreq/scaling_cur_freq"));
+        let frequency = read(&format!(
+            "/sys/devices/system/cpu/cpu{number}/cpufreq/scaling_cur_freq"
+        ));
         if let Ok(khz) = frequency.trim().parse::<u64>() {
             cpu.speed_mhz = khz / 1000;
         }
@@ -57,12 +59,17 @@ pub fn available_parallelism() -> usize {
 
 /// CPUs with their kernel numbers, from the texts of `/proc/stat` and `/proc/cpuinfo`.
 fn parse_cpus(stat: &str, cpuinfo: &str, ms_per_tick: u64) -> Vec<(u32, Cpu)> {
-    let mut cpus: Vec<_> = stat.lines().filter_map(|line| parse_times(line, ms_per_tick)).collect();
+    let mut cpus: Vec<_> = stat
+        .lines()
+        .filter_map(|line| parse_times(line, ms_per_tick))
+        .collect();
     let mut current = None;
     let mut shared_model = "unknown";
     let mut models = Vec::new();
     for line in cpuinfo.lines() {
-        let Some((key, value)) = line.split_once(':') else { continue };
+        let Some((key, value)) = line.split_once(':') else {
+            continue;
+        };
         let value = value.trim();
         match key.trim() {
             "processor" => current = value.parse::<u32>().ok(),
@@ -80,8 +87,11 @@ fn parse_cpus(stat: &str, cpuinfo: &str, ms_per_tick: u64) -> Vec<(u32, Cpu)> {
         }
     }
     for (number, cpu) in &mut cpus {
-        let own = models.iter().find(|(processor, _)| *processor == Some(*number));
-        own.map_or(shared_model, |(_, model)| model).clone_into(&mut cpu.model);
+        let own = models
+            .iter()
+            .find(|(processor, _)| *processor == Some(*number));
+        own.map_or(shared_model, |(_, model)| model)
+            .clone_into(&mut cpu.model);
     }
     cpus
 }
@@ -90,11 +100,31 @@ fn parse_cpus(stat: &str, cpuinfo: &str, ms_per_tick: u64) -> Vec<(u32, Cpu)> {
 fn parse_times(line: &str, ms_per_tick: u64) -> Option<(u32, Cpu)> {
     let mut fields = line.strip_prefix("cpu")?.split_ascii_whitespace();
     // The line of all CPUs together has no number: its first field is a tick count, behind a blank.
-    let number = fields.next().filter(|_| line.as_bytes().get(3).is_some_and(u8::is_ascii_digit))?.parse().ok()?;
+    let number = fields
+        .next()
+        .filter(|_| line.as_bytes().get(3).is_some_and(u8::is_ascii_digit))?
+        .parse()
+        .ok()?;
     let ticks: Vec<u64> = fields.map_while(|field| field.parse().ok()).collect();
-    let ms = |index: usize| ticks.get(index).map_or(0, |ticks| ticks.saturating_mul(ms_per_tick));
-    let times = CpuTimes { user_ms: ms(0), nice_ms: ms(1), sys_ms: ms(2), idle_ms: ms(3), irq_ms: ms(5) };
-    Some((number, Cpu { times, ..Cpu::default() }))
+    let ms = |index: usize| {
+        ticks
+            .get(index)
+            .map_or(0, |ticks| ticks.saturating_mul(ms_per_tick))
+    };
+    let times = CpuTimes {
+        user_ms: ms(0),
+        nice_ms: ms(1),
+        sys_ms: ms(2),
+        idle_ms: ms(3),
+        irq_ms: ms(5),
+    };
+    Some((
+        number,
+        Cpu {
+            times,
+            ..Cpu::default()
+        },
+    ))
 }
 
 #[cfg(test)]
@@ -106,13 +136,24 @@ mod tests {
 
     #[test]
     fn kernel_texts_give_the_cpus() {
-        let cpuinfo =
-            "processor\t: 0\nmodel name\t: Fast One\ncpu MHz\t\t: 2095.078\n\nprocessor\t: 3\nmodel name : Slow\n";
+        let cpuinfo = "processor\t: 0\nmodel name\t: Fast One\ncpu MHz\t\t: 2095.078\n\nprocessor\t: 3\nmodel name : Slow\n";
         let cpus = parse_cpus(STAT, cpuinfo, 10);
         assert_eq!(cpus.len(), 2);
         let (number, first) = &cpus[0];
-        assert_eq!((*number, first.model.as_str(), first.speed_mhz), (0, "Fast One", 2095));
-        assert_eq!(first.times, CpuTimes { user_ms: 10, nice_ms: 20, sys_ms: 30, idle_ms: 40, irq_ms: 60 });
+        assert_eq!(
+            (*number, first.model.as_str(), first.speed_mhz),
+            (0, "Fast One", 2095)
+        );
+        assert_eq!(
+            first.times,
+            CpuTimes {
+                user_ms: 10,
+                nice_ms: 20,
+                sys_ms: 30,
+                idle_ms: 40,
+                irq_ms: 60
+            }
+        );
         assert_eq!((cpus[1].0, cpus[1].1.model.as_str()), (3, "Slow"));
     }
 
@@ -120,7 +161,11 @@ mod tests {
     fn cpus_without_a_name_take_the_machines() {
         let cpus = parse_cpus(STAT, "processor : 0\nprocessor : 3\nModel : Board 4\n", 10);
         assert!(cpus.iter().all(|(_, cpu)| cpu.model == "Board 4"));
-        assert!(parse_cpus(STAT, "", 10).iter().all(|(_, cpu)| cpu.model == "unknown"));
+        assert!(
+            parse_cpus(STAT, "", 10)
+                .iter()
+                .all(|(_, cpu)| cpu.model == "unknown")
+        );
         assert!(parse_cpus("cpu\ncpux 1\n", "", 10).is_empty());
     }
 
@@ -128,7 +173,10 @@ mod tests {
     fn this_machine_has_cpus() {
         let cpus = cpus();
         assert!(!cpus.is_empty());
-        assert!(cpus.iter().any(|cpu| cpu.times.user_ms > 0 && cpu.times.idle_ms > 0));
+        assert!(
+            cpus.iter()
+                .any(|cpu| cpu.times.user_ms > 0 && cpu.times.idle_ms > 0)
+        );
         assert!((1..=cpus.len()).contains(&available_parallelism()));
     }
 }

@@ -58,7 +58,9 @@ impl EnvStore {
         for (key, value) in explicit {
             variables.set(&key, &value)?;
         }
-        Ok(Self { shared: Arc::new(Mutex::new(variables)) })
+        Ok(Self {
+            shared: Arc::new(Mutex::new(variables)),
+        })
     }
 
     /// The value of `key`.
@@ -73,7 +75,10 @@ impl EnvStore {
     }
 
     /// Sets those of `entries` whose keys are not set yet (`loadEnvFile`). Stops at the first that fails.
-    pub fn set_missing<'a>(&self, entries: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<()> {
+    pub fn set_missing<'a>(
+        &self,
+        entries: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<()> {
         let mut variables = self.lock();
         for (key, value) in entries {
             if !variables.entries.contains_key(key) {
@@ -93,12 +98,18 @@ impl EnvStore {
 
     /// All variables, sorted by key.
     pub fn all(&self) -> Vec<(String, String)> {
-        self.lock().entries.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+        self.lock()
+            .entries
+            .iter()
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
     }
 
     /// A copy that later changes of this store do not reach.
     pub fn snapshot(&self) -> Self {
-        Self { shared: Arc::new(Mutex::new(self.lock().clone())) }
+        Self {
+            shared: Arc::new(Mutex::new(self.lock().clone())),
+        }
     }
 
     /// Whether both names stand for one store.
@@ -120,7 +131,9 @@ impl Variables {
         check_text(key, value)?;
         let old_bytes = self.entries.get(key).map(|old| key.len() + old.len());
         let new_total = self.total_bytes - old_bytes.unwrap_or(0) + key.len() + value.len();
-        if new_total > ENV_TOTAL_BYTES_MAX || (old_bytes.is_none() && self.entries.len() >= ENV_COUNT_MAX) {
+        if new_total > ENV_TOTAL_BYTES_MAX
+            || (old_bytes.is_none() && self.entries.len() >= ENV_COUNT_MAX)
+        {
             return Err(too_big(&format!(
                 "the environment is full: at most {ENV_COUNT_MAX} variables and {ENV_TOTAL_BYTES_MAX} bytes"
             )));
@@ -135,21 +148,37 @@ impl Variables {
 fn check_text(key: &str, value: &str) -> Result<()> {
     if key.contains(['=', '\0']) {
         let received = js_text::invalid_value(key);
-        return Err(ErrorRecord::invalid_arg_value("key", "must not contain '=' or null bytes", &received).into());
+        return Err(ErrorRecord::invalid_arg_value(
+            "key",
+            "must not contain '=' or null bytes",
+            &received,
+        )
+        .into());
     }
     if value.contains('\0') {
         let received = js_text::invalid_value(value);
-        return Err(ErrorRecord::invalid_arg_value("value", "must not contain null bytes", &received).into());
+        return Err(ErrorRecord::invalid_arg_value(
+            "value",
+            "must not contain null bytes",
+            &received,
+        )
+        .into());
     }
     let bytes_max = usize::try_from(ENV_BYTES_MAX).unwrap_or(usize::MAX);
     if key.len() > bytes_max || value.len() > bytes_max {
-        return Err(too_big(&format!("a key or value of the environment is longer than {ENV_BYTES_MAX} bytes")));
+        return Err(too_big(&format!(
+            "a key or value of the environment is longer than {ENV_BYTES_MAX} bytes"
+        )));
     }
     Ok(())
 }
 
 fn too_big(reason: &str) -> Box<ErrorRecord> {
-    ErrorRecord::new(ErrorCode::E2big, format!("E2BIG: {}, {reason}", ErrorCode::E2big.text())).into()
+    ErrorRecord::new(
+        ErrorCode::E2big,
+        format!("E2BIG: {}, {reason}", ErrorCode::E2big.text()),
+    )
+    .into()
 }
 
 #[cfg(test)]
@@ -171,7 +200,13 @@ mod tests {
         env.set("B", "3").unwrap();
         assert_eq!(env.get("B").as_deref(), Some("3"));
         assert_eq!(env.get("b"), None);
-        assert_eq!(env.all(), [("A".to_owned(), String::new()), ("B".to_owned(), "3".to_owned())]);
+        assert_eq!(
+            env.all(),
+            [
+                ("A".to_owned(), String::new()),
+                ("B".to_owned(), "3".to_owned())
+            ]
+        );
         env.delete("B");
         env.delete("B");
         assert_eq!(env.get("B"), None);
@@ -248,7 +283,10 @@ mod tests {
             ("BAD".into(), OsString::from_vec(vec![0xff])),
             (OsString::from_vec(vec![0xfe]), "x".into()),
         ];
-        let explicit = [("HOME".to_owned(), "/guest".to_owned()), ("NEW".to_owned(), "1".to_owned())];
+        let explicit = [
+            ("HOME".to_owned(), "/guest".to_owned()),
+            ("NEW".to_owned(), "1".to_owned()),
+        ];
         let env = EnvStore::from_entries(os.clone(), |key| key != "SECRET", explicit).unwrap();
         let keys: Vec<_> = env.all().into_iter().map(|(key, _)| key).collect();
         assert_eq!(keys, ["HOME", "NEW"]);
@@ -261,6 +299,9 @@ mod tests {
         let env = EnvStore::new();
         env.set("a", "").unwrap();
         env.set_missing([("a", "x"), ("b", "y")]).unwrap();
-        assert_eq!((env.get("a").unwrap(), env.get("b").unwrap()), (String::new(), "y".to_owned()));
+        assert_eq!(
+            (env.get("a").unwrap(), env.get("b").unwrap()),
+            (String::new(), "y".to_owned())
+        );
     }
 }

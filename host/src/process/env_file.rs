@@ -57,14 +57,22 @@ fn split_key<'a>(line: &'a str, text: &'a str) -> Option<(&'a str, &'a str)> {
 /// The value at the start of `text`, and what comes after the line it ends on.
 fn take_value(text: &str) -> (String, &str) {
     let value = text.trim_start_matches(BLANKS);
-    let Some(quote) = value.chars().next().filter(|first| matches!(first, '\'' | '"' | '`')) else {
+    let Some(quote) = value
+        .chars()
+        .next()
+        .filter(|first| matches!(first, '\'' | '"' | '`'))
+    else {
         let (line, rest) = split_line(text);
         let unquoted = line.split('#').next().unwrap_or_default();
         return (unquoted.trim_matches(BLANKS).to_owned(), rest);
     };
     match value[1..].split_once(quote) {
         Some((inside, after)) => {
-            let inside = if quote == '"' { inside.replace("\\n", "\n") } else { inside.to_owned() };
+            let inside = if quote == '"' {
+                inside.replace("\\n", "\n")
+            } else {
+                inside.to_owned()
+            };
             (inside, split_line(after).1)
         }
         None => {
@@ -88,7 +96,10 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, wanted: &[(&str, &str)]) {
-        let wanted = wanted.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let wanted = wanted
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
         assert_eq!(map(text), wanted, "{text:?}");
     }
 
@@ -171,7 +182,10 @@ mod tests {
     fn agreed_inputs_read_as_in_node() {
         let script = "const u = require('util');\
             console.log(JSON.stringify(JSON.parse(process.argv[1]).map((text) => u.parseEnv(text))))";
-        let Some(output) = node_oracle::run(script, &[&serde_json::to_string(AGREED).unwrap()]) else { return };
+        let Some(output) = node_oracle::run(script, &[&serde_json::to_string(AGREED).unwrap()])
+        else {
+            return;
+        };
         let node: Vec<BTreeMap<String, String>> = serde_json::from_str(&output).unwrap();
         assert_eq!(node.len(), AGREED.len());
         for (text, node) in AGREED.iter().zip(node) {
@@ -199,9 +213,24 @@ mod tests {
     #[test]
     fn the_syntax_is_that_of_the_documentation() {
         check("export A = x y # note\n", &[("A", "x y")]);
-        check("A=\"one\\ntwo\"\nB='one\\ntwo'", &[("A", "one\ntwo"), ("B", "one\\ntwo")]);
-        check("A=`line\nline` rest\nB=1", &[("A", "line\nline"), ("B", "1")]);
-        check("A=\"open # still\nB=2", &[("A", "\"open # still"), ("B", "2")]);
-        assert_eq!(parse("B=1\nA=2\nB=3"), [("B".to_owned(), "3".to_owned()), ("A".to_owned(), "2".to_owned())]);
+        check(
+            "A=\"one\\ntwo\"\nB='one\\ntwo'",
+            &[("A", "one\ntwo"), ("B", "one\\ntwo")],
+        );
+        check(
+            "A=`line\nline` rest\nB=1",
+            &[("A", "line\nline"), ("B", "1")],
+        );
+        check(
+            "A=\"open # still\nB=2",
+            &[("A", "\"open # still"), ("B", "2")],
+        );
+        assert_eq!(
+            parse("B=1\nA=2\nB=3"),
+            [
+                ("B".to_owned(), "3".to_owned()),
+                ("A".to_owned(), "2".to_owned())
+            ]
+        );
     }
 }

@@ -1,43 +1,21 @@
 //! How Node writes values into messages: `Received type string ('x')`, `Received 4_294_967_297`.
 
-/// ECMAScript's text of a number (`Number.prototype.toString`): `1e+21`, `-1.5`, `NaN`; `-0` is `-0`, as
-/// Node's `inspect` writes it.
+/// ECMAScript's text of a number (`Number.prototype.toString`): `1e+21`, `-1.5`, `NaN`; but `-0` is `-0`, as Node's
+/// `inspect` writes it.
 pub fn number(value: f64) -> String {
     if value.is_nan() {
         return "NaN".into();
     }
-    let sign = if value.is_sign_negative() { "-" } else { "" };
     if value.is_infinite() {
-        return format!("{sign}Infinity");
+        return if value > 0.0 { "Infinity" } else { "-Infinity" }.into();
     }
-    if value == 0.0 {
-        return format!("{sign}0");
-    }
-    // Rust's exponent form has the same shortest digits; only their layout differs.
-    let scientific = format!("{:e}", value.abs());
+    // Both of Rust's forms have the shortest digits, as ECMAScript's; which one applies depends on the exponent.
+    let scientific = format!("{value:e}");
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let digits = mantissa.replace('.', "");
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    format!("{sign}{}", layout(&digits, exponent))
-}
-
-/// Places `digits` (first one at 10^`exponent`) as ECMAScript does: plain from 1e-6 up to below 1e21.
-fn layout(digits: &str, exponent: i32) -> String {
-    let count = i32::try_from(digits.len()).unwrap_or(i32::MAX);
-    let zeros = |count: i32| "0".repeat(usize::try_from(count).unwrap_or(0));
-    match exponent {
-        0..=20 if count <= exponent + 1 => format!("{digits}{}", zeros(exponent + 1 - count)),
-        0..=20 => {
-            let (whole, fraction) = digits.split_at(usize::try_from(exponent + 1).unwrap_or(0));
-            format!("{whole}.{fraction}")
-        }
-        -6..=-1 => format!("0.{}{digits}", zeros(-exponent - 1)),
-        _ => {
-            let (first, rest) = digits.split_at(1);
-            let point = if rest.is_empty() { "" } else { "." };
-            let sign = if exponent < 0 { '-' } else { '+' };
-            format!("{first}{point}{rest}e{sign}{}", exponent.abs())
-        }
+    match exponent.parse::<i32>() {
+        Ok(exponent) if exponent >= 21 => format!("{mantissa}e+{exponent}"),
+        Ok(exponent) if exponent < -6 => format!("{mantissa}e{exponent}"),
+        _ => value.to_string(),
     }
 }
 
@@ -46,7 +24,11 @@ fn layout(digits: &str, exponent: i32) -> String {
 /// Node groups the text from its end by threes and minds neither exponent nor sign of it (`1e_+21`); so do we.
 pub fn out_of_range_number(value: f64) -> String {
     let text = number(value);
-    if value.fract() == 0.0 && value.abs() > 4_294_967_296.0 { grouped(&text) } else { text }
+    if value.fract() == 0.0 && value.abs() > 4_294_967_296.0 {
+        grouped(&text)
+    } else {
+        text
+    }
 }
 
 /// Puts `_` before every third character from the end, keeping at least one digit in front.
@@ -84,7 +66,9 @@ pub fn quoted(text: &str) -> String {
             '\u{c}' => out.push_str("\\f"),
             '\\' => out.push_str("\\\\"),
             '\'' if quote == '\'' => out.push_str("\\'"),
-            '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' => out.push_str(&format!("\\x{:02X}", u32::from(char))),
+            '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' => {
+                out.push_str(&format!("\\x{:02X}", u32::from(char)))
+            }
             _ => out.push(char),
         }
     }
@@ -128,7 +112,10 @@ mod tests {
     #[test]
     fn only_integers_beyond_32_bits_are_grouped() {
         assert_eq!(out_of_range_number(4_294_967_296.0), "4294967296");
-        assert_eq!(out_of_range_number(9_007_199_254_740_992.0), "9_007_199_254_740_992");
+        assert_eq!(
+            out_of_range_number(9_007_199_254_740_992.0),
+            "9_007_199_254_740_992"
+        );
         assert_eq!(out_of_range_number(-12_345_678_901.0), "-12_345_678_901");
         assert_eq!(out_of_range_number(12_345_678_901.5), "12345678901.5");
         assert_eq!(out_of_range_number(1e21), "1e_+21");

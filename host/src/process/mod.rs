@@ -5,6 +5,8 @@
 //! |---|---|
 //! | [`env`] | `process.env`: one store of variables per isolate |
 //! | [`env_file`] | the syntax of `loadEnvFile` and `--env-file` |
+//! | [`exit_code`] | `process.exitCode` |
+//! | [`identity`] | user and group ids |
 //! | [`js_text`] | how Node writes values into messages |
 //! | [`options`] | the options of the host as a table |
 //! | [`title`] | the title `ps` shows |
@@ -13,6 +15,8 @@
 
 pub mod env;
 pub mod env_file;
+pub mod exit_code;
+pub mod identity;
 pub mod js_text;
 pub mod options;
 pub mod title;

@@ -2,13 +2,18 @@
 //!
 //! The kernel shows the memory the arguments of the process were passed in, so the title is written over them. It
 //! is cut to their length, less one byte: the kernel takes a last byte other than NUL as a sign that the title goes on
-//! in the environment behind it. Whoever wants the arguments must have copied them before the first [`set`].
-#![allow(unsafe_code, reason = "the argument area belongs to the process start, no Rust value owns it")]
+//! in the environment behind it. After that `std::env::args` reads the title too: [`original_arguments`] has the real
+//! ones.
+#![allow(
+    unsafe_code,
+    reason = "the argument area belongs to the process start, no Rust value owns it"
+)]
 
+use std::ffi::OsString;
 use std::fs;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::usage::stat_field;
 
@@ -30,18 +35,30 @@ pub enum Shown {
     InThreadName,
 }
 
+/// The arguments of the process as they were passed in, whatever the title is.
+pub fn original_arguments() -> &'static [OsString] {
+    static ARGUMENTS: OnceLock<Vec<OsString>> = OnceLock::new();
+    ARGUMENTS.get_or_init(|| std::env::args_os().collect())
+}
+
 /// The title: what [`set`] left, at first the command as it was typed.
 pub fn get() -> String {
     let title = TITLE.lock().unwrap_or_else(PoisonError::into_inner);
-    title.as_ref().map_or_else(initial, |title| title.text.clone())
+    title
+        .as_ref()
+        .map_or_else(initial, |title| title.text.clone())
 }
 
 /// Sets the title up to its first NUL, cut at a character to the length of the argument area, and the name of the main
 /// thread (cut to 15 bytes by the kernel).
 pub fn set(text: &str) -> Shown {
+    original_arguments();
     let text = text.split('\0').next().unwrap_or_default();
     let mut title = TITLE.lock().unwrap_or_else(PoisonError::into_inner);
-    let title = title.get_or_insert_with(|| Title { text: initial(), area: ArgumentArea::find() });
+    let title = title.get_or_insert_with(|| Title {
+        text: initial(),
+        area: ArgumentArea::find(),
+    });
     // Any thread of a process may name any other one of it; the title is that of the process, so the first one's.
     let _ = fs::write("/proc/self/comm", text);
     let Some(area) = &title.area else {
@@ -55,7 +72,10 @@ pub fn set(text: &str) -> Shown {
 }
 
 fn initial() -> String {
-    std::env::args_os().next().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    let command = original_arguments().first();
+    command
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }
 
 /// The memory the arguments were passed in.
@@ -68,13 +88,14 @@ impl ArgumentArea {
     /// and begins with the first argument.
     fn find() -> Option<Self> {
         let stat = fs::read_to_string("/proc/self/stat").ok()?;
-        let addresses = usize::try_from(stat_field(&stat, 48)?).ok()?..usize::try_from(stat_field(&stat, 49)?).ok()?;
+        let addresses = usize::try_from(stat_field(&stat, 48)?).ok()?
+            ..usize::try_from(stat_field(&stat, 49)?).ok()?;
         let stack = writable_stack(&fs::read_to_string("/proc/self/maps").ok()?)?;
         if addresses.is_empty() || addresses.start < stack.start || addresses.end > stack.end {
             return None;
         }
         let shown = fs::read("/proc/self/cmdline").ok()?;
-        let first = std::env::args_os().next()?;
+        let first = original_arguments().first()?;
         let sound = shown.len() == addresses.len()
             && shown.last() == Some(&0)
             && shown.split(|byte| *byte == 0).next() == Some(first.as_bytes());
@@ -89,7 +110,11 @@ impl ArgumentArea {
     /// Writes `text` and clears what is left of the area.
     fn write(&self, text: &[u8]) {
         debug_assert!(text.len() <= self.capacity());
-        let padded = text.iter().copied().take(self.capacity()).chain(std::iter::repeat(0));
+        let padded = text
+            .iter()
+            .copied()
+            .take(self.capacity())
+            .chain(std::iter::repeat(0));
         for (address, byte) in self.addresses.clone().zip(padded) {
             let place = std::ptr::with_exposed_provenance_mut::<u8>(address);
             // SAFETY: `find` checked that the range lies in the mapped, writable stack of the first thread, in the
@@ -138,18 +163,33 @@ mod tests {
         assert_eq!(get(), std::env::args().next().unwrap());
         assert_eq!(set("short\0cut"), Shown::InArguments);
         assert_eq!(get(), "short");
+        assert!(std::env::args().next().unwrap() == "short" && original_arguments().len() > 1);
         assert!(shown().starts_with(b"short\0") && shown()[5..].iter().all(|byte| *byte == 0));
         assert_eq!(fs::read_to_string("/proc/self/comm").unwrap(), "short\n");
 
         set(&"é".repeat(area_len));
-        assert_eq!(shown().len(), area_len, "the title must not run into the environment");
+        assert_eq!(
+            shown().len(),
+            area_len,
+            "the title must not run into the environment"
+        );
         assert_eq!(get(), "é".repeat((area_len - 1) / 2));
-        assert_eq!(std::env::vars().find(|(key, _)| key == "PATH").map(|(_, path)| path.contains('/')), Some(true));
+        assert_eq!(
+            std::env::vars()
+                .find(|(key, _)| key == "PATH")
+                .map(|(_, path)| path.contains('/')),
+            Some(true)
+        );
 
         set("a title from a thread");
-        std::thread::spawn(|| set("from a thread of twenty")).join().unwrap();
+        std::thread::spawn(|| set("from a thread of twenty"))
+            .join()
+            .unwrap();
         assert_eq!(get(), "from a thread of twenty");
-        assert_eq!(fs::read_to_string("/proc/self/comm").unwrap(), "from a thread o\n");
+        assert_eq!(
+            fs::read_to_string("/proc/self/comm").unwrap(),
+            "from a thread o\n"
+        );
         set("");
         assert_eq!(get(), "");
         assert!(shown().iter().all(|byte| *byte == 0));
@@ -157,7 +197,8 @@ mod tests {
 
     #[test]
     fn only_a_writable_stack_counts() {
-        let maps = "00400000-00452000 r-xp 0 0:1 5 /bin/x\n7ffc1000-7ffc2000 rw-p 0 0:0 0    [stack]\n";
+        let maps =
+            "00400000-00452000 r-xp 0 0:1 5 /bin/x\n7ffc1000-7ffc2000 rw-p 0 0:0 0    [stack]\n";
         assert_eq!(writable_stack(maps), Some(0x7ffc_1000..0x7ffc_2000));
         assert_eq!(writable_stack(&maps.replace("rw-p", "r--p")), None);
         assert_eq!(writable_stack("nothing"), None);

@@ -70,7 +70,8 @@ static START_NS: OnceLock<u64> = OnceLock::new();
 fn kernel_start_ns() -> Option<u64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
     let ticks = stat_field(&stat, 22)?;
-    let since_boot = ticks.checked_mul(NANOS_PER_SEC / rustix::param::clock_ticks_per_second().max(1))?;
+    let since_boot =
+        ticks.checked_mul(NANOS_PER_SEC / rustix::param::clock_ticks_per_second().max(1))?;
     // The kernel counts from boot, time asleep included; hrtime does not count sleep.
     let age = clock_ns(ClockId::CLOCK_BOOTTIME).checked_sub(since_boot)?;
     hrtime().checked_sub(age)
@@ -79,7 +80,11 @@ fn kernel_start_ns() -> Option<u64> {
 /// A numeric field of `/proc/<pid>/stat`, numbered as in `proc(5)`; from 3 on, since the name may hold anything.
 pub(super) fn stat_field(stat: &str, number: usize) -> Option<u64> {
     let after_name = stat.rsplit_once(')')?.1;
-    after_name.split_ascii_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
+    after_name
+        .split_ascii_whitespace()
+        .nth(number.checked_sub(3)?)?
+        .parse()
+        .ok()
 }
 
 fn clock_ns(clock: ClockId) -> u64 {
@@ -111,11 +116,16 @@ pub fn thread_resource_usage() -> Result<[u64; RESOURCE_FIELDS]> {
 }
 
 fn rusage(who: UsageWho) -> Result<Usage> {
-    getrusage(who).map_err(|errno| ErrorRecord::system(ErrorCode::from_errno(errno as i32), "getrusage").into())
+    getrusage(who).map_err(|errno| {
+        ErrorRecord::system(ErrorCode::from_errno(errno as i32), "getrusage").into()
+    })
 }
 
 fn cpu_time(usage: &Usage) -> CpuTime {
-    CpuTime { user_us: micros(usage.user_time()), system_us: micros(usage.system_time()) }
+    CpuTime {
+        user_us: micros(usage.user_time()),
+        system_us: micros(usage.system_time()),
+    }
 }
 
 fn micros(time: TimeVal) -> u64 {
@@ -158,14 +168,19 @@ pub fn rss() -> u64 {
 /// less.
 pub fn available_memory() -> u64 {
     let machine = meminfo().available;
-    Cgroup::own().memory_left().map_or(machine, |left| left.min(machine))
+    Cgroup::own()
+        .memory_left()
+        .map_or(machine, |left| left.min(machine))
 }
 
 /// The memory limit of the process in bytes: the tightest one of its control groups; 0 when there is none, or none
 /// below what the machine has.
 pub fn constrained_memory() -> u64 {
     let total = meminfo().total;
-    Cgroup::own().memory_limit().filter(|limit| total == 0 || *limit < total).unwrap_or(0)
+    Cgroup::own()
+        .memory_limit()
+        .filter(|limit| total == 0 || *limit < total)
+        .unwrap_or(0)
 }
 
 /// Memory of the machine in bytes.
@@ -179,18 +194,24 @@ pub struct MachineMemory {
 
 /// Memory of the machine, zeros when the kernel does not say.
 pub fn meminfo() -> MachineMemory {
-    fs::read_to_string("/proc/meminfo").map(|text| parse_meminfo(&text)).unwrap_or_default()
+    fs::read_to_string("/proc/meminfo")
+        .map(|text| parse_meminfo(&text))
+        .unwrap_or_default()
 }
 
 fn parse_meminfo(text: &str) -> MachineMemory {
     let bytes = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
         let kib: u64 = line.trim().trim_end_matches("kB").trim_end().parse().ok()?;
         kib.checked_mul(1024)
     };
     MachineMemory {
         total: bytes("MemTotal").unwrap_or(0),
-        available: bytes("MemAvailable").or_else(|| bytes("MemFree")).unwrap_or(0),
+        available: bytes("MemAvailable")
+            .or_else(|| bytes("MemFree"))
+            .unwrap_or(0),
     }
 }
 
@@ -226,14 +247,19 @@ mod tests {
     fn the_clock_is_the_one_node_reads() {
         let before = hrtime();
         let script = "process.stdout.write(String(process.hrtime.bigint()))";
-        let Some(node) = node_oracle::run(script, &[]) else { return };
+        let Some(node) = node_oracle::run(script, &[]) else {
+            return;
+        };
         let node: u64 = node.parse().unwrap();
         assert!(before < node && node < hrtime());
     }
 
     #[test]
     fn the_kernels_start_time_is_close_to_the_truth() {
-        let child = std::process::Command::new("sleep").arg("0").status().unwrap();
+        let child = std::process::Command::new("sleep")
+            .arg("0")
+            .status()
+            .unwrap();
         assert!(child.success());
         let start = kernel_start_ns().unwrap();
         let now = hrtime();
@@ -249,7 +275,12 @@ mod tests {
             assert_eq!(RESOURCE_FIELD_NAMES.join(","), node);
         }
         let fields = resource_usage().unwrap();
-        let field = |name| fields[RESOURCE_FIELD_NAMES.iter().position(|known| *known == name).unwrap()];
+        let field = |name| {
+            fields[RESOURCE_FIELD_NAMES
+                .iter()
+                .position(|known| *known == name)
+                .unwrap()]
+        };
         // KiB, as rss is in bytes.
         assert!(field("maxRSS") * 1024 >= rss() / 2 && field("maxRSS") < 64 * 1024 * 1024);
         assert!(field("minorPageFault") > 0);
@@ -278,7 +309,10 @@ mod tests {
     fn kernel_texts_are_parsed() {
         assert_eq!(
             parse_meminfo("MemTotal:  100 kB\nMemFree: 10 kB\nMemAvailable:    50 kB\n"),
-            MachineMemory { total: 102_400, available: 51_200 }
+            MachineMemory {
+                total: 102_400,
+                available: 51_200
+            }
         );
         assert_eq!(parse_meminfo("MemFree: 10 kB").available, 10_240);
         assert_eq!(parse_meminfo("garbage"), MachineMemory::default());

@@ -49,7 +49,10 @@ pub struct WarningPrinter {
 impl WarningPrinter {
     /// A printer that did not print yet.
     pub fn new(options: WarningOptions) -> Self {
-        Self { options, hint_shown: AtomicBool::new(false) }
+        Self {
+            options,
+            hint_shown: AtomicBool::new(false),
+        }
     }
 
     /// The flags it obeys, for a thread to inherit.
@@ -81,9 +84,14 @@ impl WarningPrinter {
         if let Some(code) = warning.code.as_deref().filter(|code| !code.is_empty()) {
             text.push_str(&format!("[{code}] "));
         }
-        let traced = self.options.trace_warnings || (is_deprecation && flags.trace_deprecation == Some(true));
+        let traced = self.options.trace_warnings
+            || (is_deprecation && flags.trace_deprecation == Some(true));
         text.push_str(&headline(warning));
-        if let Some(stack) = warning.stack.as_deref().filter(|stack| traced && !stack.is_empty()) {
+        if let Some(stack) = warning
+            .stack
+            .as_deref()
+            .filter(|stack| traced && !stack.is_empty())
+        {
             text.push_str(&stack_lines(stack, &headline(warning)));
         }
         if let Some(detail) = &warning.info {
@@ -91,14 +99,25 @@ impl WarningPrinter {
             text.push_str(detail);
         }
         if !traced && !self.hint_shown.swap(true, Ordering::Relaxed) {
-            let flag = if is_deprecation { "--trace-deprecation" } else { "--trace-warnings" };
-            text.push_str(&format!("\n(Use `nodule {flag} ...` to show where the warning was created)"));
+            let flag = if is_deprecation {
+                "--trace-deprecation"
+            } else {
+                "--trace-warnings"
+            };
+            text.push_str(&format!(
+                "\n(Use `nodule {flag} ...` to show where the warning was created)"
+            ));
         }
         Some(text)
     }
 
     fn is_disabled(&self, warning: &ErrorRecord) -> bool {
-        let listed = |text: &str| self.options.disabled.iter().any(|disabled| disabled == text);
+        let listed = |text: &str| {
+            self.options
+                .disabled
+                .iter()
+                .any(|disabled| disabled == text)
+        };
         warning.code.as_deref().is_some_and(listed) || listed(&warning.name)
     }
 }
@@ -122,7 +141,11 @@ fn stack_lines<'a>(stack: &'a str, headline: &str) -> Cow<'a, str> {
 
 /// Appends in one write, so that lines of several processes do not mix.
 fn append(file: &Path, text: &str) -> io::Result<()> {
-    OpenOptions::new().append(true).create(true).open(file)?.write_all(text.as_bytes())
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(file)?
+        .write_all(text.as_bytes())
 }
 
 #[cfg(test)]
@@ -156,13 +179,18 @@ mod tests {
 
     fn printed(options: WarningOptions, flags: DeprecationFlags) -> String {
         let printer = WarningPrinter::new(options);
-        samples().iter().filter_map(|warning| printer.print(warning, flags)).collect()
+        samples()
+            .iter()
+            .filter_map(|warning| printer.print(warning, flags))
+            .collect()
     }
 
     /// What Node prints for the samples, with our name and process in place of its own.
     fn node_prints(flags: &[&str]) -> Option<String> {
-        let samples: Vec<_> =
-            samples().into_iter().map(|warning| (warning.name, warning.code, warning.message, warning.info)).collect();
+        let samples: Vec<_> = samples()
+            .into_iter()
+            .map(|warning| (warning.name, warning.code, warning.message, warning.info))
+            .collect();
         let script = "for (const [type, code, message, detail] of JSON.parse(process.argv[1])) \
             process.emitWarning(message, {type, code: code ?? undefined, detail: detail ?? undefined});";
         let arguments: Vec<_> = flags.iter().copied().chain(["-e", script]).collect();
@@ -170,7 +198,10 @@ mod tests {
         let (pid, stderr) = node_oracle::stderr_of(&arguments, &[&samples])?;
         Some(
             stderr
-                .replace(&format!("(node:{pid})"), &format!("(nodule:{})", std::process::id()))
+                .replace(
+                    &format!("(node:{pid})"),
+                    &format!("(nodule:{})", std::process::id()),
+                )
                 .replace("(Use `node ", "(Use `nodule "),
         )
     }
@@ -178,25 +209,40 @@ mod tests {
     #[test]
     fn warnings_are_printed_as_node_prints_them() {
         let cases = [
-            (vec![], WarningOptions::default(), DeprecationFlags::default()),
+            (
+                vec![],
+                WarningOptions::default(),
+                DeprecationFlags::default(),
+            ),
             (
                 vec!["--no-warnings"],
-                WarningOptions { no_warnings: true, ..WarningOptions::default() },
+                WarningOptions {
+                    no_warnings: true,
+                    ..WarningOptions::default()
+                },
                 DeprecationFlags::default(),
             ),
             (
                 vec!["--disable-warning=CustomWarning", "--disable-warning=C1"],
-                WarningOptions { disabled: vec!["CustomWarning".into(), "C1".into()], ..WarningOptions::default() },
+                WarningOptions {
+                    disabled: vec!["CustomWarning".into(), "C1".into()],
+                    ..WarningOptions::default()
+                },
                 DeprecationFlags::default(),
             ),
             (
                 vec!["--no-deprecation"],
                 WarningOptions::default(),
-                DeprecationFlags { no_deprecation: Some(true), ..DeprecationFlags::default() },
+                DeprecationFlags {
+                    no_deprecation: Some(true),
+                    ..DeprecationFlags::default()
+                },
             ),
         ];
         for (node_flags, options, flags) in cases {
-            let Some(node) = node_prints(&node_flags) else { return };
+            let Some(node) = node_prints(&node_flags) else {
+                return;
+            };
             assert_eq!(printed(options, flags), node, "{node_flags:?}");
         }
     }
@@ -205,27 +251,60 @@ mod tests {
     fn the_hint_names_the_flag_of_the_first_warning_once() {
         let printer = WarningPrinter::default();
         let deprecation = warning(DEPRECATION, None, "old", None);
-        let first = printer.print(&deprecation, DeprecationFlags::default()).unwrap();
-        assert!(first.ends_with("(Use `nodule --trace-deprecation ...` to show where the warning was created)\n"));
-        let second = printer.print(&deprecation, DeprecationFlags::default()).unwrap();
-        assert_eq!(second, format!("(nodule:{}) DeprecationWarning: old\n", std::process::id()));
+        let first = printer
+            .print(&deprecation, DeprecationFlags::default())
+            .unwrap();
+        assert!(first.ends_with(
+            "(Use `nodule --trace-deprecation ...` to show where the warning was created)\n"
+        ));
+        let second = printer
+            .print(&deprecation, DeprecationFlags::default())
+            .unwrap();
+        assert_eq!(
+            second,
+            format!("(nodule:{}) DeprecationWarning: old\n", std::process::id())
+        );
     }
 
     #[test]
     fn a_traced_warning_shows_its_stack_and_no_hint() {
-        let options = WarningOptions { trace_warnings: true, ..WarningOptions::default() };
-        let traced = format!("(nodule:{}) [C] Warning: x\n    at here\ndetail\n", std::process::id());
+        let options = WarningOptions {
+            trace_warnings: true,
+            ..WarningOptions::default()
+        };
+        let traced = format!(
+            "(nodule:{}) [C] Warning: x\n    at here\ndetail\n",
+            std::process::id()
+        );
         let with_headline = warning("Warning", Some("C"), "x", Some("detail"));
-        let bare = ErrorRecord { stack: Some("    at here".into()), ..with_headline.clone() };
+        let bare = ErrorRecord {
+            stack: Some("    at here".into()),
+            ..with_headline.clone()
+        };
         for warning in [with_headline, bare] {
             let printer = WarningPrinter::new(options.clone());
-            assert_eq!(printer.print(&warning, DeprecationFlags::default()).unwrap(), traced);
+            assert_eq!(
+                printer
+                    .print(&warning, DeprecationFlags::default())
+                    .unwrap(),
+                traced
+            );
         }
-        let flags = DeprecationFlags { trace_deprecation: Some(true), ..DeprecationFlags::default() };
+        let flags = DeprecationFlags {
+            trace_deprecation: Some(true),
+            ..DeprecationFlags::default()
+        };
         let printer = WarningPrinter::default();
-        let deprecation = printer.print(&warning(DEPRECATION, None, "old", None), flags).unwrap();
+        let deprecation = printer
+            .print(&warning(DEPRECATION, None, "old", None), flags)
+            .unwrap();
         assert!(deprecation.ends_with("DeprecationWarning: old\n    at here\n"));
-        assert!(!printer.print(&warning("Warning", None, "x", None), flags).unwrap().contains("at here"));
+        assert!(
+            !printer
+                .print(&warning("Warning", None, "x", None), flags)
+                .unwrap()
+                .contains("at here")
+        );
     }
 
     #[test]
@@ -233,14 +312,26 @@ mod tests {
         let file = std::env::temp_dir().join(format!("nodule-warnings-{}", std::process::id()));
         std::fs::write(&file, "before\n").unwrap();
         let redirected = |redirect: PathBuf| {
-            let printer = WarningPrinter::new(WarningOptions { redirect: Some(redirect), ..Default::default() });
-            printer.print(&warning("Warning", None, "x", None), DeprecationFlags::default())
+            let printer = WarningPrinter::new(WarningOptions {
+                redirect: Some(redirect),
+                ..Default::default()
+            });
+            printer.print(
+                &warning("Warning", None, "x", None),
+                DeprecationFlags::default(),
+            )
         };
         assert_eq!(redirected(file.clone()), None);
         assert_eq!(redirected(file.clone()), None);
         let written = std::fs::read_to_string(&file).unwrap();
         std::fs::remove_file(&file).unwrap();
-        assert!(written.starts_with("before\n(nodule:") && written.matches("Warning: x\n").count() == 2);
-        assert!(redirected("/nonexistent/file".into()).unwrap().contains("Warning: x\n"));
+        assert!(
+            written.starts_with("before\n(nodule:") && written.matches("Warning: x\n").count() == 2
+        );
+        assert!(
+            redirected("/nonexistent/file".into())
+                .unwrap()
+                .contains("Warning: x\n")
+        );
     }
 }
