@@ -7,6 +7,7 @@
 //! This file holds the CPUs.
 
 pub mod cgroup;
+pub mod imports;
 
 use std::fs;
 

@@ -57,7 +57,7 @@ pub fn get(state: &IsolateState, name: &str) -> Option<Value> {
         "mainModule" => process.main_module.as_deref().map_or(Value::Undefined, Value::from),
         "allowedNodeEnvironmentFlags" => strings(options::allowed_in_environment()),
         "debugPort" => u32::from(process.debug_port).into(),
-        "exitCode" => process.exit_code.get().map_or(Value::Undefined, Value::from),
+        "exitCode" => process.exit_code.value().clone(),
         "noDeprecation" => flag(process.deprecation.no_deprecation),
         "throwDeprecation" => flag(process.deprecation.throw_deprecation),
         "traceDeprecation" => flag(process.deprecation.trace_deprecation),

@@ -96,7 +96,7 @@ impl<'a> Lifecycle<'a> {
             match ended {
                 Ended::Returned => return self.exit(None).await,
                 Ended::Exit(code) => {
-                    self.store.data_mut().process.exit_code.set_number(code);
+                    self.store.data_mut().process.exit_code.set_code(code);
                     return self.exit(None).await;
                 }
                 Ended::Limit(record) => return ExitStatus::failed(code::UNCAUGHT, record),
@@ -224,7 +224,7 @@ impl<'a> Lifecycle<'a> {
 
     async fn uncaught(&mut self, record: Box<ErrorRecord>) -> ExitStatus {
         let state = self.store.data_mut();
-        state.process.exit_code.set_number(code::UNCAUGHT);
+        state.process.exit_code.set_code(code::UNCAUGHT);
         process::reports::on_uncaught_exception(state, &record);
         self.print_uncaught(&record).await;
         self.exit(Some(record)).await
@@ -246,7 +246,7 @@ impl<'a> Lifecycle<'a> {
             {
                 match self.classify(result) {
                     Ended::Returned => {}
-                    Ended::Exit(code) => self.store.data_mut().process.exit_code.set_number(code),
+                    Ended::Exit(code) => self.store.data_mut().process.exit_code.set_code(code),
                     Ended::Limit(record) => return ExitStatus::failed(code::UNCAUGHT, record),
                     Ended::Uncaught { record, .. } => {
                         self.print_uncaught(&record).await;

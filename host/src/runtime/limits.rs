@@ -48,6 +48,34 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// The flags of `nodule run` that set these limits, without those at their default.
+    pub fn flags(&self) -> Vec<String> {
+        let default = Self::default();
+        let mut flags = Vec::new();
+        let mut add = |name: &str, value: String| flags.push(format!("--{name}={value}"));
+        if self.max_memory_bytes != default.max_memory_bytes {
+            add("max-memory", self.max_memory_bytes.to_string());
+        }
+        if self.max_table_elements != default.max_table_elements {
+            add("max-table-elements", self.max_table_elements.to_string());
+        }
+        if let Some(time) = self.max_cpu_time {
+            add("max-cpu-ms", time.as_millis().to_string());
+        }
+        if let Some(time) = self.timeout {
+            add("timeout-ms", time.as_millis().to_string());
+        }
+        if let Some(fuel) = self.fuel {
+            add("fuel", fuel.to_string());
+        }
+        if self.max_handles != default.max_handles {
+            add("max-handles", self.max_handles.to_string());
+        }
+        flags
+    }
+}
+
 /// The isolate ran into a limit: it ends, no hook of the guest runs.
 #[derive(Clone, Debug)]
 pub struct LimitExceeded(pub Box<ErrorRecord>);

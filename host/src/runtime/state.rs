@@ -110,6 +110,12 @@ impl IsolateState {
         &self.permissions
     }
 
+    /// Bytes the host holds for it beside its memory: the table entries of its handles, and what its input buffered.
+    pub(crate) fn host_bytes(&self) -> usize {
+        const HANDLE_BYTES: usize = 128;
+        size_of::<Self>() + self.handles.len() * HANDLE_BYTES + self.stdio.buffered_bytes()
+    }
+
     /// Bytes of its linear memories.
     pub fn memory_bytes(&self) -> usize {
         self.limiter.memory_bytes()
