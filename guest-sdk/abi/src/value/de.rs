@@ -198,7 +198,7 @@ impl<'de> Deserializer<'de> {
                 Some(kind) if kind.element_bytes() == 1 => {
                     visitor.visit_borrowed_bytes(self.reader.bytes()?)
                 }
-                Some(kind) => visitor.visit_seq(TypedElements::new(kind, self.reader.bytes()?)?),
+                Some(kind) => self.elements(kind, visitor),
                 None => Err(DecodeErrorKind::Custom(
                     "this kind can only be read into a `Value`".into(),
                 )
@@ -222,9 +222,24 @@ impl<'de> Deserializer<'de> {
             _ => None,
         };
         match kind {
-            Some(kind) => visitor.visit_seq(TypedElements::new(kind, self.reader.bytes()?)?),
+            Some(kind) => self.elements(kind, visitor),
             None => self.any(visitor),
         }
+    }
+
+    /// The elements of a typed array after its tag.
+    fn elements<V: Visitor<'de>>(
+        &mut self,
+        kind: TypedArrayKind,
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        let mut elements = TypedElements::new(kind, self.reader.bytes()?)?;
+        let length = elements.len();
+        let value = visitor.visit_seq(&mut elements)?;
+        if elements.len() > 0 {
+            return Err(DecodeError::invalid_length(length, &"fewer elements"));
+        }
+        Ok(value)
     }
 
     /// An item as a whole, for [`Value`](super::Value).

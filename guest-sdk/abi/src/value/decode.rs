@@ -329,6 +329,7 @@ impl Decoder<'_> {
             tag::DATE => Value::Date(leaf::date(reader)?),
             tag::EXTENDED_TIME => Value::Date(leaf::extended_time(reader)?),
             tag::CLASS => return self.class(shared, start),
+            tag::SHARED => return Err(DecodeErrorKind::NotShareable.at(start)),
             tag::REF => Value::Ref(self.reference(start)?.0),
             tag::REG_EXP => Value::RegExp(Box::new(RegExp {
                 source: reader.text()?.to_string(),
@@ -481,10 +482,9 @@ impl Decoder<'_> {
     fn view_buffer(&mut self) -> Result<(Value, Extent), DecodeError> {
         let start = self.reader.position();
         let shared = self.shared_mark()?;
-        let buffer = if self.reader.peek_major()? == major::BYTES {
-            Value::ArrayBuffer(self.array_buffer_bytes()?)
-        } else {
-            match self.reader.tag()? {
+        let buffer = match self.reader.peek_major()? {
+            major::BYTES => Value::ArrayBuffer(self.array_buffer_bytes()?),
+            major::TAG => match self.reader.tag()? {
                 tag::REF if shared.is_none() => {
                     let (id, extent) = self.reference(start)?;
                     return Ok((Value::Ref(id), extent));
@@ -496,7 +496,8 @@ impl Decoder<'_> {
                     Value::ArrayBuffer(self.resizable_buffer(start)?)
                 }
                 _ => return Err(DecodeErrorKind::Invalid("view").at(start)),
-            }
+            },
+            _ => return Err(DecodeErrorKind::Invalid("view").at(start)),
         };
         let extent = Extent::of(&buffer);
         Ok(match shared {

@@ -66,7 +66,7 @@ impl<'a> RawValue<'a> {
 }
 
 /// A byte string for serde, written as `Uint8Array`. (`Vec<u8>` is a sequence of numbers to serde.)
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Bytes(pub Vec<u8>);
 
 impl Serialize for Bytes {

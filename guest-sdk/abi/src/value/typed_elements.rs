@@ -19,6 +19,11 @@ impl<'de> TypedElements<'de> {
         Ok(TypedElements { kind, bytes })
     }
 
+    /// How many elements are left.
+    pub fn len(&self) -> usize {
+        self.bytes.len() / self.kind.element_bytes()
+    }
+
     /// Takes the bytes of the next element.
     fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (element, rest) = self.bytes.split_first_chunk()?;
@@ -65,6 +70,6 @@ impl<'de> SeqAccess<'de> for TypedElements<'de> {
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some(self.bytes.len() / self.kind.element_bytes())
+        Some(self.len())
     }
 }
