@@ -16,7 +16,7 @@
 //! # #[tokio::main] async fn main() -> anyhow::Result<()> {
 //! let host = Host::new()?;
 //! let module = Module::from_bytes(&host, "hello", br#"(module (func (export "_start")))"#)?;
-//! let isolate = host.isolate(&module).args(["one", "two"]).stdout(Output::inherit_stdout()).spawn();
+//! let isolate = host.isolate(&module).args(["one", "two"]).stdout(Output::inherit_stdout()).spawn()?;
 //! let status = isolate.join().await;
 //! assert!(status.success());
 //! # Ok(()) }

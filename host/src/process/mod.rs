@@ -13,15 +13,30 @@
 //! | [`usage`] | clocks, CPU time, memory |
 //! | [`warnings`] | printing of `'warning'` |
 
+pub mod abort;
+pub mod attributes;
+pub mod directory;
+pub mod dlopen;
+pub mod end;
 pub mod env;
 pub mod env_file;
+pub mod execve;
 pub mod exit_code;
 pub mod identity;
+pub mod imports;
 pub mod js_text;
+pub mod kill;
+mod locked_versions;
 pub mod options;
+pub mod report;
+pub mod reports;
+pub mod signals;
+mod state;
 pub mod title;
 pub mod usage;
 pub mod warnings;
+
+pub use state::{ProcessOptions, ProcessState, UnhandledRejections};
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]

@@ -218,7 +218,8 @@ impl SignalListener {
         if LISTENING.swap(true, Ordering::AcqRel) {
             return Err(io::Error::from_raw_os_error(libc::EBUSY));
         }
-        let read = match open_pipe().and_then(AsyncFd::new) {
+        // SAFETY: the pipe is an owned fd that lives as long as the registration.
+        let read = match open_pipe().and_then(|pipe| unsafe { AsyncFd::register(pipe) }.map_err(io::Error::from)) {
             Ok(read) => read,
             Err(error) => {
                 LISTENING.store(false, Ordering::Release);

@@ -111,13 +111,10 @@ pub struct ProcessState {
 }
 
 impl ProcessState {
-    pub(crate) fn new(options: ProcessOptions, module: &Module, permissions: &Permissions, role: IsolateRole) -> Self {
-        let env = EnvStore::from_os(|name| permissions.has("env", Some(name)), options.env);
-        // Cannot fail for a well-formed env file; what is over the limits is left out.
+    pub(crate) fn new(options: ProcessOptions, module: &Module, permissions: &Permissions, role: IsolateRole) -> Result<Self> {
+        let env = EnvStore::from_os(|name| permissions.has("env", Some(name)), options.env)?;
         let defaults = options.env_defaults.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        if let Err(error) = env.set_missing(defaults) {
-            tracing::warn!(%error, "variables of an env file were left out");
-        }
+        env.set_missing(defaults)?;
         let exec_path = std::env::current_exe().unwrap_or_default().to_string_lossy().into_owned();
         let main_module = module.path().map(|path| path.to_string_lossy().into_owned());
         let mut argv = vec![exec_path.clone(), main_module.clone().unwrap_or_else(|| module.name().to_string())];
@@ -125,7 +122,7 @@ impl ProcessState {
         if let (IsolateRole::Main, Some(text)) = (role, &options.title) {
             title::set(text);
         }
-        Self {
+        Ok(Self {
             env,
             argv,
             argv0: std::env::args_os().next().unwrap_or_default().to_string_lossy().into_owned(),
@@ -143,7 +140,7 @@ impl ProcessState {
             role,
             title: options.title,
             signals: None,
-        }
+        })
     }
 
     /// What WASI's `args_get` yields: `argv` without the executable.

@@ -15,7 +15,7 @@ pub const TICK: Duration = Duration::from_millis(1);
 const IDLE_TICKS_MAX: u32 = 100;
 
 /// Frames a backtrace keeps.
-const BACKTRACE_FRAMES_MAX: usize = 64;
+const BACKTRACE_FRAMES_MAX: usize = 24;
 
 /// How much the compiler optimises.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use nodule_abi::error::ErrorRecord;
+use nodule_abi::error::{ErrorRecord, Result};
 use tokio_util::sync::CancellationToken;
 use wasmtime::{Store, UpdateDeadline};
 
@@ -190,15 +190,19 @@ impl IsolateBuilder {
 
     /// Starts it on the current tokio runtime, which must have time and I/O enabled.
     ///
+    /// # Errors
+    /// `ERR_INVALID_ARG_VALUE` or `E2BIG` for environment variables that break the rules. Everything else that
+    /// goes wrong is told by [`Isolate::join`].
+    ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn spawn(mut self) -> Isolate {
+    pub fn spawn(mut self) -> Result<Isolate> {
         let pipes = self.stdio.take_pipes();
         let stderr = self.stdio.stderr.clone();
         let entry = std::mem::take(&mut self.entry);
         let role = self.role;
         let limits = self.limits;
-        let (mut store, shared, host) = self.into_store();
+        let (mut store, shared, host) = self.into_store()?;
         let terminate = shared.terminate.clone();
         let cpu = Arc::clone(&shared.cpu);
         let run = async move {
@@ -226,16 +230,16 @@ impl IsolateBuilder {
                 status = limited => status,
             }
         });
-        Isolate { shared, task: Some(task), stdin: pipes.stdin, stdout: pipes.stdout, stderr: pipes.stderr }
+        Ok(Isolate { shared, task: Some(task), stdin: pipes.stdin, stdout: pipes.stdout, stderr: pipes.stderr })
     }
 
     /// Instantiates it for calls of its exports; a reactor's `_initialize` runs first.
-    pub async fn plugin(self) -> Result<Plugin, ExitStatus> {
-        let (store, shared, host) = self.into_store();
+    pub async fn plugin(self) -> std::result::Result<Plugin, ExitStatus> {
+        let (store, shared, host) = self.into_store().map_err(|error| ExitStatus::failed(lifecycle::code::UNCAUGHT, error))?;
         Plugin::start(store, shared, host).await
     }
 
-    fn into_store(self) -> (Store<IsolateState>, Arc<IsolateShared>, Host) {
+    fn into_store(self) -> Result<(Store<IsolateState>, Arc<IsolateShared>, Host)> {
         let shared = Arc::new(IsolateShared {
             id: IsolateId::next(),
             events: EventQueue::default(),
@@ -243,7 +247,7 @@ impl IsolateBuilder {
             cpu: Arc::new(CpuUsage::default()),
             terminate: CancellationToken::new(),
         });
-        let process = ProcessState::new(self.process, &self.module, &self.permissions, self.role);
+        let process = ProcessState::new(self.process, &self.module, &self.permissions, self.role)?;
         let wasi = wasi::context(&process, &self.permissions);
         let state = IsolateState {
             extensions: self.extensions,
@@ -269,7 +273,7 @@ impl IsolateBuilder {
             let _ = store.set_fuel(self.limits.fuel.unwrap_or(u64::MAX));
         }
         yield_at_ticks(&mut store);
-        (store, shared, self.host)
+        Ok((store, shared, self.host))
     }
 }
 

@@ -184,7 +184,7 @@ impl<'a> Lifecycle<'a> {
         }
     }
 
-    async fn call<P: WasmParams, R: WasmResults>(&mut self, function: Func, arguments: P) -> Option<wasmtime::Result<R>> {
+    async fn call<P: WasmParams + Sync, R: WasmResults + Sync>(&mut self, function: Func, arguments: P) -> Option<wasmtime::Result<R>> {
         let function = function.typed::<P, R>(&mut *self.store).ok()?;
         Some(function.call_async(&mut *self.store, arguments).await)
     }
@@ -230,9 +230,10 @@ impl<'a> Lifecycle<'a> {
         self.exit(Some(record)).await
     }
 
-    async fn print_uncaught(&self, record: &ErrorRecord) {
+    async fn print_uncaught(&mut self, record: &ErrorRecord) {
         if self.store.data().role == IsolateRole::Main {
-            print_error(&self.store.data().stdio.stderr, record).await;
+            let stderr = self.store.data().stdio.stderr.clone();
+            print_error(&stderr, record).await;
         }
     }
 

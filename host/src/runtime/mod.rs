@@ -11,7 +11,7 @@
 //! | `lifecycle` | one isolate from its first to its last instruction |
 //! | `plugin` | an instance whose exports the embedder calls |
 //! | `control` | requests from outside, served at ticks |
-| `limits`, `metered`, `trap` | hard limits, CPU accounting, traps as error records |
+//! | `limits`, `metered`, `trap` | hard limits, CPU accounting, traps as error records |
 
 mod cache;
 mod control;

@@ -43,7 +43,7 @@ impl Plugin {
     /// # Errors
     /// `ERR_INVALID_ARG_VALUE` when there is no such export or it has another type; the error record of a trap;
     /// the code of an exceeded limit. A limit on wall time counts per call.
-    pub async fn call<P: WasmParams, R: WasmResults>(&mut self, name: &str, arguments: P) -> Result<R> {
+    pub async fn call<P: WasmParams + Sync, R: WasmResults + Sync>(&mut self, name: &str, arguments: P) -> Result<R> {
         let function = self.instance.get_typed_func::<P, R>(&mut self.store, name).map_err(|error| {
             ErrorRecord::new(ErrorCode::InvalidArgValue, format!("export {name:?} cannot be called this way: {}", error.root_cause()))
         })?;

@@ -25,7 +25,10 @@ fn code_of(trap: Trap) -> ErrorCode {
 pub fn error_record(error: &wasmtime::Error) -> ErrorRecord {
     let mut record = match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => ErrorRecord::new(ErrorCode::WasmStackOverflow, ErrorCode::WasmStackOverflow.text()),
-        Some(trap) => ErrorRecord::new(code_of(*trap), trap.to_string()),
+        Some(trap) => {
+            let text = trap.to_string();
+            ErrorRecord::new(code_of(*trap), text.strip_prefix("wasm trap: ").unwrap_or(&text))
+        }
         None => ErrorRecord::new(ErrorCode::WasmUnreachable, error.root_cause().to_string()),
     };
     record.stack = backtrace(error);
@@ -62,8 +65,7 @@ pub fn backtrace(error: &wasmtime::Error) -> Option<String> {
 }
 
 fn rustc_demangle(name: &str) -> String {
-    let text = format!("{:#}", rustc_demangle::demangle(name));
-    text
+    format!("{:#}", rustc_demangle::demangle(name))
 }
 
 /// Whether the trap happened in a constructor, before user code.
