@@ -125,6 +125,16 @@ impl SizedBuffer {
         write_bytes(caller, self.ptr, bytes)
     }
 
+    /// For calls that must not be repeated: `ERANGE`, with `most` as the length, unless that many bytes fit.
+    pub fn check_room(self, caller: &mut Caller<'_, IsolateState>, most: u32) -> Result<()> {
+        check_writable(caller, self.ptr, self.cap as usize)?;
+        if self.cap < most {
+            write_u32(caller, self.len_ptr, most)?;
+            return Err(ErrorRecord::new(ErrorCode::Erange, "buffer too small").into());
+        }
+        check_writable(caller, self.len_ptr, 4)
+    }
+
     /// Encodes a value and writes it.
     pub fn write_value<T: serde::Serialize>(self, caller: &mut Caller<'_, IsolateState>, value: &T) -> Result<()> {
         let bytes = nodule_abi::value::to_vec(value).map_err(HostError::internal)?;

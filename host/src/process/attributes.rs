@@ -4,14 +4,14 @@ use nodule_abi::ABI_VERSION;
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 use nodule_abi::value::{Object, Value};
 
-use super::options;
-use crate::runtime::IsolateState;
+use super::{options, reports};
+use crate::runtime::{IsolateRole, IsolateState};
 
 /// The version of Node's API that is followed.
 const NODE_API: &str = "26.0.0";
 
 /// `process.arch`: the CPU in Node's spelling.
-const fn arch() -> &'static str {
+pub const fn arch() -> &'static str {
     if cfg!(target_arch = "x86_64") {
         "x64"
     } else if cfg!(target_arch = "aarch64") {
@@ -26,8 +26,13 @@ const fn arch() -> &'static str {
 }
 
 /// `process.platform`: the operating system in Node's spelling.
-const fn platform() -> &'static str {
+pub const fn platform() -> &'static str {
     if cfg!(target_os = "macos") { "darwin" } else { std::env::consts::OS }
+}
+
+/// `threadId`: 0 for the main isolate.
+pub fn thread_id(state: &IsolateState) -> u64 {
+    if state.role == IsolateRole::Main { 0 } else { state.shared.id.number() }
 }
 
 fn strings<'a>(list: impl IntoIterator<Item = &'a str>) -> Value {
@@ -64,7 +69,7 @@ pub fn get(state: &IsolateState, name: &str) -> Option<Value> {
         "traceProcessWarnings" => flag(process.warnings.options().trace_warnings.then_some(true)),
         "sourceMapsEnabled" => process.source_maps.into(),
         "unhandledRejections" => process.unhandled_rejections.name().into(),
-        "threadId" => if process.require_main("").is_ok() { 0 } else { state.shared.id.number() }.into(),
+        "threadId" => thread_id(state).into(),
         // No parent speaks to this process over an IPC channel yet.
         "channel" | "connected" => Value::Undefined,
         _ => return name.strip_prefix("report.").and_then(|name| process.report.get(name)),
@@ -89,8 +94,9 @@ pub fn set(state: &mut IsolateState, name: &str, value: &Value) -> Result<()> {
         }
         _ => {
             if let Some(report_name) = name.strip_prefix("report.") {
-                process.report.set(report_name, value)?;
-                return super::reports::settings_changed(state, report_name);
+                let old_signal = reports::report_signal(state);
+                state.process.report.set(report_name, value)?;
+                return reports::settings_changed(state, report_name, old_signal);
             }
             let code = if get(state, name).is_some() { ErrorCode::Eperm } else { ErrorCode::Enoent };
             return Err(ErrorRecord::new(code, format!("process.{name} cannot be set")).into());
@@ -122,7 +128,8 @@ fn debug_port(value: &Value) -> Result<u16> {
     Ok(number as u16)
 }
 
-fn release() -> Value {
+/// `process.release`.
+pub fn release() -> Value {
     let base = concat!(env!("CARGO_PKG_REPOSITORY"), "/releases/download/v", env!("CARGO_PKG_VERSION"));
     Value::object([
         ("name", "nodule".to_string()),

@@ -16,18 +16,22 @@ fn code_of(error: &std::io::Error) -> ErrorCode {
     ErrorCode::from_errno(error.raw_os_error().unwrap_or(libc::EIO))
 }
 
-/// The working directory of the process.
-pub fn cwd() -> Result<PathBuf> {
-    std::env::current_dir().map_err(|error| ErrorRecord::system_path(code_of(&error), "uv_cwd", ".", None).into())
+/// The working directory of the process, under the guest's name for it where a grant renames it.
+pub fn cwd(permissions: &Permissions) -> Result<PathBuf> {
+    let host = std::env::current_dir().map_err(|error| ErrorRecord::system_path(code_of(&error), "uv_cwd", ".", None))?;
+    Ok(permissions.guest_path(&host).unwrap_or(host))
 }
 
 /// Changes the working directory of the process to a directory inside a grant.
 pub fn chdir(permissions: &Permissions, path: &str) -> Result<()> {
-    let old = cwd()?;
+    let old = cwd(permissions)?;
     let target = permissions.check_read(path, &old)?;
-    std::env::set_current_dir(target.host()).map_err(|error| {
-        ErrorRecord::system_path(code_of(&error), "chdir", &old.to_string_lossy(), Some(path)).into()
-    })
+    // Through the granted directory, so that no link leads out of it.
+    let changed = target
+        .dir()
+        .open_dir(target.relative())
+        .and_then(|directory| Ok(rustix::process::fchdir(directory)?));
+    changed.map_err(|error| ErrorRecord::system_path(code_of(&error), "chdir", &old.to_string_lossy(), Some(path)).into())
 }
 
 /// The kernel tells the mask only while setting it; this keeps two readers apart.
@@ -55,9 +59,9 @@ pub fn current_umask() -> u32 {
 
 /// Reads and parses an env file inside a grant.
 pub fn read_env_file(permissions: &Permissions, path: &str) -> Result<Vec<(String, String)>> {
-    let target = permissions.check_read(path, &cwd()?)?;
+    let target = permissions.check_read(path, &cwd(permissions)?)?;
     let failed = |error: std::io::Error| ErrorRecord::system_path(code_of(&error), "open", path, None);
-    let file = target.open_file().map_err(failed)?;
+    let file = target.dir().open(target.relative()).map_err(failed)?;
     let mut bytes = Vec::new();
     file.take(ENV_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > ENV_FILE_BYTES_MAX {

@@ -76,7 +76,8 @@ pub fn execve(permissions: &Permissions, limits: &Limits, request: Request) -> R
         arguments.extend(args.into_iter().skip(1));
         (host, arguments)
     } else {
-        let program = permissions.check_run(&file)?;
+        let search = env.iter().find(|(key, _)| key == "PATH").map_or("", |(_, value)| value.as_str());
+        let program = permissions.check_run(&file, &super::directory::cwd(permissions)?, search.as_ref())?;
         (program.path().to_string_lossy().into_owned(), args)
     };
     let invalid = |_| failed(ErrorCode::Einval);

@@ -9,9 +9,9 @@ pub fn kill(permissions: &Permissions, pid: i32, signal: i32) -> Result<()> {
     if !(0..=64).contains(&signal) {
         return Err(ErrorRecord::system(ErrorCode::Einval, "kill").into());
     }
-    let _target = permissions.check_signal(pid, is_own_or_descendant)?;
+    let target = permissions.check_signal(pid, is_descendant)?;
     let signal = (signal != 0).then_some(signal);
-    send(pid, signal).map_err(|errno| ErrorRecord::system(ErrorCode::from_errno(errno as i32), "kill").into())
+    send(target.pid(), signal).map_err(|errno| ErrorRecord::system(ErrorCode::from_errno(errno as i32), "kill").into())
 }
 
 fn send(pid: i32, signal: Option<i32>) -> nix::Result<()> {
@@ -19,25 +19,13 @@ fn send(pid: i32, signal: Option<i32>) -> nix::Result<()> {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal)
 }
 
-/// Whether `pid` (0: the own group; negative: a group) is this process or comes from it.
-fn is_own_or_descendant(pid: i32) -> bool {
-    let own = std::process::id().cast_signed();
-    match pid {
-        0 => true,
-        -1 => false,
-        pid if pid < 0 => descends_from(-pid, own),
-        pid => descends_from(pid, own),
-    }
-}
-
-/// Follows parents up to `ancestor`.
-fn descends_from(mut pid: i32, ancestor: i32) -> bool {
+/// Whether the process `pid` comes from this one.
+fn is_descendant(mut pid: u32) -> bool {
+    let own = std::process::id();
     // Bounded, should the process tree change under the walk.
     for _ in 0..256 {
-        if pid == ancestor {
-            return true;
-        }
         match parent_of(pid) {
+            Some(parent) if parent == own => return true,
             Some(parent) if parent > 1 => pid = parent,
             _ => return false,
         }
@@ -45,7 +33,7 @@ fn descends_from(mut pid: i32, ancestor: i32) -> bool {
     false
 }
 
-fn parent_of(pid: i32) -> Option<i32> {
+fn parent_of(pid: u32) -> Option<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in parentheses may hold anything, also parentheses; the fields behind it do not.
     let (_, fields) = stat.rsplit_once(')')?;

@@ -7,6 +7,7 @@ use super::dlopen::SideModules;
 use super::env::EnvStore;
 use super::exit_code::ExitCode;
 use super::report::ReportSettings;
+use super::reports::ReportPlace;
 use super::signals::{Side, SignalListener};
 use super::warnings::{DeprecationFlags, WarningOptions, WarningPrinter};
 use super::{abort::AbortRequest, title};
@@ -65,6 +66,8 @@ pub struct ProcessOptions {
     pub unhandled_rejections: UnhandledRejections,
     /// Diagnostic reports.
     pub report: ReportSettings,
+    /// Whether the operator chose where reports go, so that they may be written there without a grant.
+    pub report_place_given: bool,
     /// Port of a debugger; 9229 when absent.
     pub debug_port: Option<u16>,
     /// Source lines in backtraces.
@@ -99,6 +102,8 @@ pub struct ProcessState {
     pub unhandled_rejections: UnhandledRejections,
     /// Report settings, changed by the guest.
     pub report: ReportSettings,
+    /// Who chose where reports go.
+    pub report_place: ReportPlace,
     /// Port of a debugger.
     pub debug_port: u16,
     /// Source lines in backtraces.
@@ -133,6 +138,7 @@ impl ProcessState {
             warnings: WarningPrinter::new(options.warnings),
             deprecation: options.deprecation,
             unhandled_rejections: options.unhandled_rejections,
+            report_place: if options.report_place_given { ReportPlace::Operator } else { ReportPlace::Unset },
             report: options.report,
             debug_port: options.debug_port.unwrap_or(DEBUG_PORT_DEFAULT),
             source_maps: options.source_maps.unwrap_or(true),
@@ -201,7 +207,7 @@ impl ProcessState {
                     host.control.request(if signal == libc::SIGQUIT {
                         ControlRequest::Abort(AbortRequest { signal })
                     } else {
-                        ControlRequest::Report { trigger: "Signal" }
+                        ControlRequest::Report
                     });
                 },
             )

@@ -10,11 +10,8 @@ use crate::process::abort::AbortRequest;
 /// What is asked of an isolate.
 #[derive(Clone, Debug)]
 pub enum ControlRequest {
-    /// Write a diagnostic report; `trigger` says why.
-    Report {
-        /// `Signal`, `API`…
-        trigger: &'static str,
-    },
+    /// Write a diagnostic report: the report signal arrived.
+    Report,
     /// Write a core dump and die by a signal.
     Abort(AbortRequest),
 }

@@ -60,7 +60,6 @@ pub fn build(options: EngineOptions) -> wasmtime::Result<Engine> {
         // Windows of shared memory are mapped into linear memories; those must stay where they are.
         .memory_may_move(false)
         .wasm_threads(true)
-        .wasm_backtrace(true)
         .wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES_MAX))
         .wasm_backtrace_details(WasmBacktraceDetails::Enable)
         .coredump_on_trap(true)

@@ -75,6 +75,8 @@ impl<'a> Lifecycle<'a> {
     }
 
     async fn run_to_end(&mut self, module: &Module, entry: &str) -> ExitStatus {
+        let state = self.store.data_mut();
+        state.process.listen_for_host(&state.shared);
         let instance = match self.instantiate(module).await {
             Ok(instance) => instance,
             Err(status) => return status,
@@ -99,7 +101,7 @@ impl<'a> Lifecycle<'a> {
                     self.store.data_mut().process.exit_code.set_code(code);
                     return self.exit(None).await;
                 }
-                Ended::Limit(record) => return ExitStatus::failed(code::UNCAUGHT, record),
+                Ended::Limit(record) => return self.limit_exceeded(record),
                 Ended::Uncaught { record, origin } => {
                     self.restore_stack_pointer(stack_pointer);
                     match self.uncaught_hook(&record, origin).await {
@@ -222,6 +224,11 @@ impl<'a> Lifecycle<'a> {
         }
     }
 
+    fn limit_exceeded(&self, record: Box<ErrorRecord>) -> ExitStatus {
+        process::reports::on_fatal_error(self.store.data(), &record);
+        ExitStatus::failed(code::UNCAUGHT, record)
+    }
+
     async fn uncaught(&mut self, record: Box<ErrorRecord>) -> ExitStatus {
         let state = self.store.data_mut();
         state.process.exit_code.set_code(code::UNCAUGHT);
@@ -248,7 +255,7 @@ impl<'a> Lifecycle<'a> {
                 match self.classify(result) {
                     Ended::Returned => {}
                     Ended::Exit(code) => self.store.data_mut().process.exit_code.set_code(code),
-                    Ended::Limit(record) => return ExitStatus::failed(code::UNCAUGHT, record),
+                    Ended::Limit(record) => return self.limit_exceeded(record),
                     Ended::Uncaught { record, .. } => {
                         self.print_uncaught(&record).await;
                         let code = self.store.data().process.exit_code.get().filter(|code| *code != 0);

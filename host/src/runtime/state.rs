@@ -126,7 +126,7 @@ impl IsolateState {
 pub(crate) fn serve_requests(state: &mut IsolateState) -> wasmtime::Result<()> {
     for request in state.shared.control.take() {
         match request {
-            ControlRequest::Report { trigger } => process::reports::on_signal(state, trigger),
+            ControlRequest::Report => process::reports::on_signal(state),
             ControlRequest::Abort(request) => return Err(request.into()),
         }
     }

@@ -1,6 +1,6 @@
 //! Working directory, file mode mask, env files, `execve`.
 
-use nodule_abi::error::{ErrorCode, ErrorRecord};
+use nodule_abi::error::ErrorRecord;
 use nodule_abi::value::Value;
 use wasmtime::{Caller, Linker};
 
@@ -35,7 +35,7 @@ pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()
 }
 
 fn cwd(caller: &mut Caller<'_, IsolateState>, out: SizedBuffer) -> Result<(), HostError> {
-    let path = directory::cwd()?;
+    let path = directory::cwd(&caller.data().permissions)?;
     out.write(caller, path.to_string_lossy().as_bytes())
 }
 
@@ -81,9 +81,4 @@ fn run_execve(caller: &mut Caller<'_, IsolateState>, arguments: u32, arguments_l
         Err(error) => Err(error.into()),
         Ok(never) => match never {},
     }
-}
-
-/// The code of a failed system call.
-pub(super) fn code_of(error: &std::io::Error) -> ErrorCode {
-    ErrorCode::from_errno(error.raw_os_error().unwrap_or(libc::EIO))
 }
