@@ -22,7 +22,12 @@ struct Inner {
 impl Error {
     /// A plain `Error` with a message and no code.
     pub fn new(message: impl Into<String>) -> Self {
-        ErrorRecord { name: Cow::Borrowed("Error"), message: message.into(), ..ErrorRecord::default() }.into()
+        ErrorRecord {
+            name: Cow::Borrowed("Error"),
+            message: message.into(),
+            ..ErrorRecord::default()
+        }
+        .into()
     }
 
     /// An error with a code of the table and that code's class name.
@@ -36,9 +41,15 @@ impl Error {
         let reason = reason.into();
         let record = ErrorRecord::new(
             ErrorCode::UnhandledRejection,
-            format!("A task failed and nobody handled it. It failed with the reason \"{}\".", quote(&reason)),
+            format!(
+                "A task failed and nobody handled it. It failed with the reason \"{}\".",
+                quote(&reason)
+            ),
         );
-        Self(Box::new(Inner { record, reason: Some(reason) }))
+        Self(Box::new(Inner {
+            record,
+            reason: Some(reason),
+        }))
     }
 
     /// The error with another class name.
@@ -153,7 +164,11 @@ impl From<std::io::Error> for Error {
             return own.clone();
         }
         let message = error.to_string();
-        match error.raw_os_error().and_then(code_of_os_error).or_else(|| code_of_kind(error.kind())) {
+        match error
+            .raw_os_error()
+            .and_then(code_of_os_error)
+            .or_else(|| code_of_kind(error.kind()))
+        {
             Some(code) => Self::with_code(code, message),
             None => Self::new(message),
         }

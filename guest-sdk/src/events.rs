@@ -48,7 +48,11 @@ struct Entry<A> {
 
 impl<A> Clone for Entry<A> {
     fn clone(&self) -> Self {
-        Self { id: self.id, once: self.once, callback: Rc::clone(&self.callback) }
+        Self {
+            id: self.id,
+            once: self.once,
+            callback: Rc::clone(&self.callback),
+        }
     }
 }
 
@@ -146,7 +150,11 @@ impl<A: 'static> Emitter<A> {
         let list = self.list.get_or_init(|| new_list(None));
         let id = list.next_id.get();
         list.next_id.set(id + 1);
-        let entry = Entry { id, once, callback: Rc::new(IsolateCell::new(listener)) };
+        let entry = Entry {
+            id,
+            once,
+            callback: Rc::new(IsolateCell::new(listener)),
+        };
         let count = list.entries.with(|entries| {
             match place {
                 Place::First => entries.insert(0, entry),
@@ -156,7 +164,10 @@ impl<A: 'static> Emitter<A> {
         });
         list.changed(count);
         let list: Rc<dyn Remove> = Rc::clone(list) as _;
-        Listener { id, list: Rc::downgrade(&list) }
+        Listener {
+            id,
+            list: Rc::downgrade(&list),
+        }
     }
 
     /// Calls the listeners one after the other and gives whether there were any.
@@ -181,7 +192,9 @@ impl<A: 'static> Emitter<A> {
 
     /// How many listeners there are.
     pub fn listener_count(&self) -> usize {
-        self.list.get().map_or(0, |list| list.entries.with(|entries| entries.len()))
+        self.list
+            .get()
+            .map_or(0, |list| list.entries.with(|entries| entries.len()))
     }
 
     /// Removes all listeners.
@@ -196,7 +209,11 @@ impl<A: 'static> Emitter<A> {
 }
 
 fn new_list<A>(observer: Option<Observer>) -> Rc<List<A>> {
-    Rc::new(List { entries: IsolateCell::new(Vec::new()), next_id: Cell::new(0), observer })
+    Rc::new(List {
+        entries: IsolateCell::new(Vec::new()),
+        next_id: Cell::new(0),
+        observer,
+    })
 }
 
 impl Emitter<Error> {
@@ -216,7 +233,9 @@ impl<A: 'static> Default for Emitter<A> {
 
 impl<A: 'static> fmt::Debug for Emitter<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Emitter").field("listeners", &self.listener_count()).finish()
+        f.debug_struct("Emitter")
+            .field("listeners", &self.listener_count())
+            .finish()
     }
 }
 
@@ -226,10 +245,13 @@ mod tests {
 
     use super::*;
 
-    fn trace() -> (Rc<RefCell<Vec<&'static str>>>, impl Fn(&'static str) -> Box<dyn FnMut(&())>) {
-        let trace = Rc::new(RefCell::new(Vec::new()));
+    type Trace = Rc<RefCell<Vec<&'static str>>>;
+    type TestListener = Box<dyn FnMut(&())>;
+
+    fn trace() -> (Trace, impl Fn(&'static str) -> TestListener) {
+        let trace = Trace::default();
         let copy = Rc::clone(&trace);
-        let listener = move |name| -> Box<dyn FnMut(&())> {
+        let listener = move |name| -> TestListener {
             let trace = Rc::clone(&copy);
             Box::new(move |()| trace.borrow_mut().push(name))
         };
@@ -253,7 +275,11 @@ mod tests {
         let (trace, listener) = trace();
         let event = Rc::new(Emitter::new());
         let removed: Rc<RefCell<Option<Listener>>> = Rc::default();
-        let (event2, removed2, late) = (Rc::clone(&event), Rc::clone(&removed), RefCell::new(Some(listener("late"))));
+        let (event2, removed2, late) = (
+            Rc::clone(&event),
+            Rc::clone(&removed),
+            RefCell::new(Some(listener("late"))),
+        );
         event.once(move |()| {
             assert!(removed2.borrow().as_ref().is_some_and(Listener::remove));
             if let Some(late) = late.borrow_mut().take() {

@@ -49,7 +49,11 @@ pub struct Promise<T>(Rc<Shared<T>>);
 pub fn deferred<T>() -> (Resolver<T>, Promise<T>) {
     let id = NEXT_ID.get();
     NEXT_ID.set(id + 1);
-    let state = IsolateCell::new(State { is_settled: false, outcome: None, waiter: None });
+    let state = IsolateCell::new(State {
+        is_settled: false,
+        outcome: None,
+        waiter: None,
+    });
     let shared = Rc::new(Shared { id, state });
     (Resolver(Rc::clone(&shared)), Promise(shared))
 }
@@ -151,7 +155,11 @@ impl<T> Future for Promise<T> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let waker = context.waker().clone();
         let (outcome, is_settled, old_waker) = self.0.state.with(|state| {
-            let old_waker = if state.is_settled { Some(waker) } else { state.waiter.replace(waker) };
+            let old_waker = if state.is_settled {
+                Some(waker)
+            } else {
+                state.waiter.replace(waker)
+            };
             (state.outcome.take(), state.is_settled, old_waker)
         });
         drop(old_waker);

@@ -75,7 +75,12 @@ fn queues<R>(use_queues: impl FnOnce(&mut Queues) -> R) -> R {
 
 /// Remembers a failure for the end of the turn.
 pub(crate) fn add(task: Rc<dyn Rejected>) {
-    queues(|queues| queues.candidates.push_back(Candidate { task, was_raised: false }));
+    queues(|queues| {
+        queues.candidates.push_back(Candidate {
+            task,
+            was_raised: false,
+        })
+    });
 }
 
 /// A failure that was reported is awaited now.
@@ -104,7 +109,10 @@ pub(crate) fn process() -> bool {
 
 fn report_handled(id: TaskId) {
     if !events(|events| events.rejection_handled.emit(&id)) {
-        warn("PromiseRejectionHandledWarning", format!("The failure of task {id} was handled after it had been reported"));
+        warn(
+            "PromiseRejectionHandledWarning",
+            format!("The failure of task {id} was handled after it had been reported"),
+        );
     }
 }
 
@@ -154,12 +162,21 @@ fn emit(task: &Rc<dyn Rejected>, error: Error) {
 }
 
 fn warn_unhandled(task: &Rc<dyn Rejected>, error: &Error) {
-    warn("UnhandledPromiseRejectionWarning", format!("Task {} failed and nobody awaits it: {error}", task.id()));
+    warn(
+        "UnhandledPromiseRejectionWarning",
+        format!("Task {} failed and nobody awaits it: {error}", task.id()),
+    );
 }
 
 fn warn(name: &'static str, text: String) {
     // The arguments are of the right types, so this cannot fail.
-    let _ = process::emit_warning(text, WarningOptions { name: Some(name.into()), ..WarningOptions::default() });
+    let _ = process::emit_warning(
+        text,
+        WarningOptions {
+            name: Some(name.into()),
+            ..WarningOptions::default()
+        },
+    );
 }
 
 fn mode() -> Mode {
@@ -167,7 +184,12 @@ fn mode() -> Mode {
 }
 
 fn read_mode() -> Mode {
-    match sys::process::get::<Option<String>>("unhandledRejections").ok().flatten().flatten().as_deref() {
+    match sys::process::get::<Option<String>>("unhandledRejections")
+        .ok()
+        .flatten()
+        .flatten()
+        .as_deref()
+    {
         Some("strict") => Mode::Strict,
         Some("warn") => Mode::Warn,
         Some("none") => Mode::None,

@@ -29,8 +29,8 @@ use crate::sys::IsolateCell;
 mod join;
 mod outcome;
 
-pub use join::JoinHandle;
 pub(crate) use join::Join;
+pub use join::JoinHandle;
 pub use outcome::Outcome;
 
 /// Number of a task; also what stands for the promise in `unhandledRejection` and `rejectionHandled`.
@@ -42,6 +42,9 @@ impl fmt::Display for TaskId {
         self.0.fmt(f)
     }
 }
+
+/// The future of a task; it puts its result where the join handle finds it.
+type Body = Pin<Box<dyn Future<Output = ()>>>;
 
 /// How the executor tells a task that it will never complete.
 pub(crate) trait Control {
@@ -73,7 +76,7 @@ struct Task {
     control: Rc<dyn Control>,
     waker: Waker,
     /// Absent while it is polled: a trap then takes it along with the frames.
-    future: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    future: Option<Body>,
 }
 
 struct Tasks {
@@ -87,7 +90,13 @@ struct Tasks {
 
 impl Tasks {
     const fn new() -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), ready: VecDeque::new(), current: None, next_id: 1 }
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            ready: VecDeque::new(),
+            current: None,
+            next_id: 1,
+        }
     }
 
     fn next_id(&mut self) -> TaskId {
@@ -98,11 +107,18 @@ impl Tasks {
 
     fn insert(&mut self, make: impl FnOnce(Key) -> Task) -> Key {
         let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 0, queued: false, task: None });
+            self.slots.push(Slot {
+                generation: 0,
+                queued: false,
+                task: None,
+            });
             self.slots.len() - 1
         });
         let slot = &mut self.slots[index];
-        let key = Key { index, generation: slot.generation };
+        let key = Key {
+            index,
+            generation: slot.generation,
+        };
         slot.task = Some(make(key));
         slot.queued = true;
         self.ready.push_back(key);
@@ -110,7 +126,9 @@ impl Tasks {
     }
 
     fn slot(&mut self, key: Key) -> Option<&mut Slot> {
-        self.slots.get_mut(key.index).filter(|slot| slot.generation == key.generation)
+        self.slots
+            .get_mut(key.index)
+            .filter(|slot| slot.generation == key.generation)
     }
 
     fn schedule(&mut self, key: Key) {
@@ -131,7 +149,7 @@ impl Tasks {
     }
 
     /// The next ready task, marked as the current one.
-    fn start_next(&mut self) -> Option<(Key, Pin<Box<dyn Future<Output = ()>>>, Waker)> {
+    fn start_next(&mut self) -> Option<(Key, Body, Waker)> {
         while let Some(key) = self.ready.pop_front() {
             let Some(slot) = self.slot(key) else { continue };
             slot.queued = false;
@@ -194,7 +212,7 @@ where
 
 /// Puts a task into the executor.
 fn start(id: TaskId, name: Option<Rc<str>>, control: Rc<dyn Control>, body: impl Future<Output = ()> + 'static) -> Key {
-    let future: Pin<Box<dyn Future<Output = ()>>> = Box::pin(body);
+    let future: Body = Box::pin(body);
     TASKS.with(|tasks| {
         tasks.with(|tasks| {
             tasks.insert(|key| Task {
@@ -216,7 +234,9 @@ pub(crate) fn start_main(control: Rc<dyn Control>, body: impl Future<Output = ()
 
 /// Polls the next ready task and gives whether there was one.
 pub(crate) fn poll_next() -> bool {
-    let Some((key, mut future, waker)) = TASKS.with(|tasks| tasks.with(Tasks::start_next)) else { return false };
+    let Some((key, mut future, waker)) = TASKS.with(|tasks| tasks.with(Tasks::start_next)) else {
+        return false;
+    };
     let poll = future.as_mut().poll(&mut Context::from_waker(&waker));
     let mut future = Some(future);
     let finished = TASKS.with(|tasks| {
@@ -262,7 +282,9 @@ fn abort(key: Key) {
 }
 
 fn abort_error() -> Error {
-    Error::new("The operation was aborted").named("AbortError").coded("ABORT_ERR")
+    Error::new("The operation was aborted")
+        .named("AbortError")
+        .coded("ABORT_ERR")
 }
 
 /// Names of the tasks that are not finished, in the order of their ids.
@@ -274,7 +296,10 @@ pub(crate) fn pending_names() -> Vec<String> {
         })
     });
     tasks.sort_by_key(|(id, _)| *id);
-    tasks.into_iter().map(|(id, name)| name.map_or_else(|| format!("task {id}"), |name| name.to_string())).collect()
+    tasks
+        .into_iter()
+        .map(|(id, name)| name.map_or_else(|| format!("task {id}"), |name| name.to_string()))
+        .collect()
 }
 
 /// Lets other tasks and events have a turn: completes in the check phase of the loop, where immediates run.

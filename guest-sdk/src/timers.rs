@@ -58,7 +58,11 @@ impl Timer {
         let started = sys::timer_set(self.delay.as_secs_f64() * 1000.0).and_then(|handle| {
             self.handle.set(handle);
             event_loop::register(handle, Rc::clone(self) as Rc<dyn Sink>);
-            if self.is_ref.get() { Ok(()) } else { sys::unref_handle(handle) }
+            if self.is_ref.get() {
+                Ok(())
+            } else {
+                sys::unref_handle(handle)
+            }
         });
         // Too many handles. Node's functions cannot fail, so neither do these: the error is uncaught.
         if let Err(error) = started {
@@ -184,7 +188,10 @@ impl Timeout {
 
 impl fmt::Debug for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Timeout").field("delay", &self.timer.delay).field("repeats", &self.timer.repeats).finish()
+        f.debug_struct("Timeout")
+            .field("delay", &self.timer.delay)
+            .field("repeats", &self.timer.repeats)
+            .finish()
     }
 }
 
@@ -234,7 +241,9 @@ impl Signal {
 
 impl fmt::Debug for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Signal").field("count", &self.count.get()).finish_non_exhaustive()
+        f.debug_struct("Signal")
+            .field("count", &self.count.get())
+            .finish_non_exhaustive()
     }
 }
 
@@ -242,7 +251,10 @@ impl Waiting {
     fn new(start: fn(Callback, Duration) -> Timeout, duration: Duration) -> Self {
         let signal = Rc::<Signal>::default();
         let raised = Rc::clone(&signal);
-        Self { timeout: start(Box::new(move || raised.raise()), duration), signal }
+        Self {
+            timeout: start(Box::new(move || raised.raise()), duration),
+            signal,
+        }
     }
 }
 
@@ -257,8 +269,7 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let duration = self.duration;
-        let waiting =
-            self.state.get_or_insert_with(|| Waiting::new(|callback, delay| set_timeout(callback, delay), duration));
+        let waiting = self.state.get_or_insert_with(|| Waiting::new(set_timeout, duration));
         waiting.signal.poll(context)
     }
 }
@@ -266,7 +277,9 @@ impl Future for Sleep {
 /// Gives a tick every `period` (Node: `timers/promises` `setInterval`). Ticks that nobody takes are counted and given
 /// later.
 pub fn interval(period: Duration) -> Interval {
-    Interval { waiting: Waiting::new(|callback, delay| set_interval(callback, delay), period) }
+    Interval {
+        waiting: Waiting::new(set_interval, period),
+    }
 }
 
 /// The stream of [`interval`]. Dropping it stops the timer.
@@ -304,7 +317,12 @@ pub async fn timeout<F: Future>(duration: Duration, future: F) -> Result<F::Outp
             return Poll::Ready(Ok(output));
         }
         let over = sleep.as_mut().poll(context);
-        over.map(|()| Err(Error::with_code(nodule_abi::error::ErrorCode::Etimedout, "the operation timed out")))
+        over.map(|()| {
+            Err(Error::with_code(
+                nodule_abi::error::ErrorCode::Etimedout,
+                "the operation timed out",
+            ))
+        })
     })
     .await
 }

@@ -10,10 +10,16 @@ use proc_macro::{Delimiter, TokenStream, TokenTree};
 pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let Kind { is_async, mistake } = inspect(&arguments, item.clone());
     if let Some(mistake) = mistake {
-        return format!("::core::compile_error!({mistake:?});").parse().unwrap_or_default();
+        return format!("::core::compile_error!({mistake:?});")
+            .parse()
+            .unwrap_or_default();
     }
     // The function keeps its name, attributes and spans as an item within the real `main`.
-    let call = if is_async { "::nodule_sdk::run(main());" } else { "::nodule_sdk::run(async { main() });" };
+    let call = if is_async {
+        "::nodule_sdk::run(main());"
+    } else {
+        "::nodule_sdk::run(async { main() });"
+    };
     let mut body = item;
     body.extend(call.parse::<TokenStream>().unwrap_or_default());
     let mut output: TokenStream = "fn main()".parse().unwrap_or_default();
@@ -28,7 +34,10 @@ struct Kind {
 
 /// Looks at the tokens up to the parameter list.
 fn inspect(arguments: &TokenStream, item: TokenStream) -> Kind {
-    let mut kind = Kind { is_async: false, mistake: None };
+    let mut kind = Kind {
+        is_async: false,
+        mistake: None,
+    };
     if !arguments.is_empty() {
         kind.mistake = Some("#[nodule_sdk::main] takes no arguments");
         return kind;

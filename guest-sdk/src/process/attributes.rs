@@ -173,7 +173,9 @@ pub struct Features {
 
 /// The options of the host that `NODULE_OPTIONS` may hold (Node: `process.allowedNodeEnvironmentFlags`).
 pub fn allowed_node_environment_flags() -> EnvironmentFlags {
-    EnvironmentFlags { flags: attribute("allowedNodeEnvironmentFlags") }
+    EnvironmentFlags {
+        flags: attribute("allowedNodeEnvironmentFlags"),
+    }
 }
 
 /// A read-only set of options with a tolerant look-up.
@@ -224,7 +226,9 @@ mod tests {
 
     #[test]
     fn the_look_up_of_flags_is_tolerant() {
-        let flags = EnvironmentFlags { flags: vec!["--no-warnings".into(), "--title".into()] };
+        let flags = EnvironmentFlags {
+            flags: vec!["--no-warnings".into(), "--title".into()],
+        };
         for flag in ["--no-warnings", "no_warnings", "-no-warnings", "--title=x", "title"] {
             assert!(flags.has(flag), "{flag}");
         }

@@ -78,7 +78,9 @@ impl Function {
 /// # Errors
 /// `ERR_DLOPEN_DISABLED` without the grant `addon`, else `ERR_DLOPEN_FAILED`.
 pub fn dlopen(path: &str, flags: Flags) -> Result<Library> {
-    Ok(Library { handle: sys::process::dlopen(path, flags.0)? })
+    Ok(Library {
+        handle: sys::process::dlopen(path, flags.0)?,
+    })
 }
 
 impl Library {
@@ -88,7 +90,11 @@ impl Library {
     /// `ERR_DLOPEN_FAILED` when there is none.
     pub fn symbol(&self, name: &str) -> Result<Symbol> {
         let [kind, place] = sys::process::dlsym(self.handle, name)?;
-        Ok(if kind == 0 { Symbol::Function(Function(place)) } else { Symbol::Data(place as usize) })
+        Ok(if kind == 0 {
+            Symbol::Function(Function(place))
+        } else {
+            Symbol::Data(place as usize)
+        })
     }
 
     /// Gives the module back; it stays loaded.

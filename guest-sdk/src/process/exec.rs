@@ -71,7 +71,11 @@ impl Mask<'_> {
             Self::Number(mask) => Ok(mask),
             Self::Text(text) => {
                 let is_octal = !text.is_empty() && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
-                let mask = if is_octal { u32::from_str_radix(text, 8).ok() } else { None };
+                let mask = if is_octal {
+                    u32::from_str_radix(text, 8).ok()
+                } else {
+                    None
+                };
                 Ok(mask.ok_or_else(|| {
                     let rule = "must be a 32-bit unsigned integer or an octal string";
                     ErrorRecord::invalid_arg_value("mask", rule, &format!("'{text}'"))
@@ -106,10 +110,14 @@ struct ExecveArguments<'a> {
 pub fn execve(file: &str, args: &[&str], env: Option<&BTreeMap<String, String>>) -> Result<std::convert::Infallible> {
     sys::flush_stdout();
     sys::process::execve(&ExecveArguments { file, args, env })?;
-    Err(Error::with_code(ErrorCode::Internal, "the host did not replace the process"))
+    Err(Error::with_code(
+        ErrorCode::Internal,
+        "the host did not replace the process",
+    ))
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
@@ -117,7 +125,10 @@ mod tests {
     fn masks_in_text_are_octal() {
         assert_eq!(Mask::from("022").number().unwrap(), 0o22);
         for bad in ["", "8", "+2", "0x1", "77777777777777"] {
-            assert!(Mask::from(bad).number().unwrap_err().is_code("ERR_INVALID_ARG_VALUE"), "{bad}");
+            assert!(
+                Mask::from(bad).number().unwrap_err().is_code("ERR_INVALID_ARG_VALUE"),
+                "{bad}"
+            );
         }
     }
 }

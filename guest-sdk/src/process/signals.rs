@@ -21,7 +21,11 @@ thread_local! {
 }
 
 fn emitters<R>(use_emitters: impl FnOnce(&mut Emitters) -> R) -> R {
-    EMITTERS.with(|emitters| emitters.get_or_init(|| IsolateCell::new(BTreeMap::new())).with(use_emitters))
+    EMITTERS.with(|emitters| {
+        emitters
+            .get_or_init(|| IsolateCell::new(BTreeMap::new()))
+            .with(use_emitters)
+    })
 }
 
 /// Calls `listener` with name and number for each signal `name`, such as `"SIGINT"`, instead of the signal's default
@@ -51,7 +55,9 @@ fn listening_emitter(name: &str) -> Result<Rc<Emitter<Arguments>>> {
     let number = signal::number(name)
         .ok_or_else(|| ErrorRecord::new(ErrorCode::UnknownSignal, format!("Unknown signal: {name}")))?;
     let emitter = emitters(|emitters| {
-        let emitter = emitters.entry(number).or_insert_with(|| Rc::new(Emitter::with_observer(unlisten_at_zero(number))));
+        let emitter = emitters
+            .entry(number)
+            .or_insert_with(|| Rc::new(Emitter::with_observer(unlisten_at_zero(number))));
         Rc::clone(emitter)
     });
     if emitter.listener_count() == 0 {

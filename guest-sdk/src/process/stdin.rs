@@ -96,7 +96,9 @@ impl Stream {
     fn read(self: &Rc<Self>, buf: &mut [u8]) -> Result<Option<usize>> {
         let held = self.rest.with(|rest| {
             let len = rest.len().min(buf.len());
-            rest.drain(..len).zip(buf.iter_mut()).for_each(|(byte, slot)| *slot = byte);
+            rest.drain(..len)
+                .zip(buf.iter_mut())
+                .for_each(|(byte, slot)| *slot = byte);
             len
         });
         if held > 0 || buf.is_empty() {
@@ -250,7 +252,9 @@ impl Stdin {
             let read = &chunk[..len];
             if let Some(end) = read.iter().position(|byte| *byte == b'\n') {
                 line.extend_from_slice(&read[..end]);
-                self.stream.rest.with(|rest| read[end + 1..].iter().rev().for_each(|byte| rest.push_front(*byte)));
+                self.stream
+                    .rest
+                    .with(|rest| read[end + 1..].iter().rev().for_each(|byte| rest.push_front(*byte)));
                 if line.last() == Some(&b'\r') {
                     line.pop();
                 }
@@ -258,7 +262,11 @@ impl Stdin {
             }
             line.extend_from_slice(read);
             if len == 0 {
-                return Ok(if line.is_empty() { None } else { Some(String::from_utf8(line)?) });
+                return Ok(if line.is_empty() {
+                    None
+                } else {
+                    Some(String::from_utf8(line)?)
+                });
             }
         }
     }
@@ -331,6 +339,8 @@ impl Drop for Interest<'_> {
 
 impl fmt::Debug for Stdin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stdin").field("has_ended", &self.stream.has_ended.get()).finish_non_exhaustive()
+        f.debug_struct("Stdin")
+            .field("has_ended", &self.stream.has_ended.get())
+            .finish_non_exhaustive()
     }
 }

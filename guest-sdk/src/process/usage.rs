@@ -21,9 +21,15 @@ pub fn hrtime_tuple(previous: Option<(i64, i64)>) -> (i64, i64) {
 
 fn since(now_ns: i64, previous: Option<(i64, i64)>) -> (i64, i64) {
     let (seconds, ns) = (now_ns / NS_PER_SECOND, now_ns % NS_PER_SECOND);
-    let Some((previous_seconds, previous_ns)) = previous else { return (seconds, ns) };
+    let Some((previous_seconds, previous_ns)) = previous else {
+        return (seconds, ns);
+    };
     let (seconds, ns) = (seconds.wrapping_sub(previous_seconds), ns.wrapping_sub(previous_ns));
-    if ns < 0 { (seconds.wrapping_sub(1), ns.wrapping_add(NS_PER_SECOND)) } else { (seconds, ns) }
+    if ns < 0 {
+        (seconds.wrapping_sub(1), ns.wrapping_add(NS_PER_SECOND))
+    } else {
+        (seconds, ns)
+    }
 }
 
 /// Seconds since the process started (Node: `process.uptime`).
@@ -79,7 +85,10 @@ fn check_previous(previous: Option<CpuUsage>) -> Result<()> {
 fn difference([user, system]: [u64; 2], previous: Option<CpuUsage>) -> Result<CpuUsage> {
     let previous = previous.unwrap_or_default();
     let figure = |now: u64, before: i64| i64::try_from(now).unwrap_or(i64::MAX).saturating_sub(before);
-    Ok(CpuUsage { user: figure(user, previous.user), system: figure(system, previous.system) })
+    Ok(CpuUsage {
+        user: figure(user, previous.user),
+        system: figure(system, previous.system),
+    })
 }
 
 /// Memory in bytes (Node: `process.memoryUsage`).
@@ -103,7 +112,13 @@ pub struct MemoryUsage {
 /// When the system does not tell.
 pub fn memory_usage() -> Result<MemoryUsage> {
     let [rss, heap_total, heap_used, external, array_buffers] = sys::process::memory_usage(sys::heap_used())?;
-    Ok(MemoryUsage { rss, heap_total, heap_used, external, array_buffers })
+    Ok(MemoryUsage {
+        rss,
+        heap_total,
+        heap_used,
+        external,
+        array_buffers,
+    })
 }
 
 /// Resident set size of the process (Node: `process.memoryUsage.rss`).
@@ -202,6 +217,7 @@ pub fn resource_usage() -> Result<ResourceUsage> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
@@ -214,6 +230,9 @@ mod tests {
     #[test]
     fn negative_figures_are_refused() {
         let error = cpu_usage(Some(CpuUsage { user: -1, system: 0 })).unwrap_err();
-        assert_eq!((error.name(), error.code()), ("RangeError", Some("ERR_INVALID_ARG_VALUE")));
+        assert_eq!(
+            (error.name(), error.code()),
+            ("RangeError", Some("ERR_INVALID_ARG_VALUE"))
+        );
     }
 }

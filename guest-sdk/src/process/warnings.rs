@@ -59,13 +59,19 @@ impl From<()> for WarningOptions {
 
 impl From<&str> for WarningOptions {
     fn from(name: &str) -> Self {
-        Self { name: Some(name.to_owned().into()), ..Self::default() }
+        Self {
+            name: Some(name.to_owned().into()),
+            ..Self::default()
+        }
     }
 }
 
 impl From<(&str, &str)> for WarningOptions {
     fn from((name, code): (&str, &str)) -> Self {
-        Self { code: Some(code.to_owned().into()), ..name.into() }
+        Self {
+            code: Some(code.to_owned().into()),
+            ..name.into()
+        }
     }
 }
 

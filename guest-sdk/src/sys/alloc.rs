@@ -15,7 +15,9 @@ mod counting {
         /// An allocator with nothing allocated.
         #[allow(clippy::new_without_default, reason = "only made as a static")]
         pub const fn new() -> Self {
-            Self { live_bytes: AtomicUsize::new(0) }
+            Self {
+                live_bytes: AtomicUsize::new(0),
+            }
         }
 
         /// Bytes allocated and not freed.

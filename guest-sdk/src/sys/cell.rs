@@ -32,7 +32,10 @@ impl Drop for Release<'_> {
 
 impl<T> IsolateCell<T> {
     pub(crate) const fn new(value: T) -> Self {
-        Self { user: Cell::new(0), value: UnsafeCell::new(value) }
+        Self {
+            user: Cell::new(0),
+            value: UnsafeCell::new(value),
+        }
     }
 }
 

@@ -25,7 +25,12 @@ static HOOK_BUFFER: HookBuffer = HookBuffer(UnsafeCell::new([0; HOOK_BUFFER_BYTE
 /// States the ABI that this guest was built for.
 #[unsafe(no_mangle)]
 pub extern "C" fn nodule_abi_1() {
-    const { assert!(nodule_abi::ABI_VERSION == 1, "the export carries the number in its name") }
+    const {
+        assert!(
+            nodule_abi::ABI_VERSION == 1,
+            "the export carries the number in its name"
+        )
+    }
 }
 
 /// Address of the record buffer.

@@ -15,9 +15,9 @@ use nodule_abi::value;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use alloc::heap_used;
 #[cfg(feature = "counting-allocator")]
 pub use alloc::CountingAllocator;
+pub(crate) use alloc::heap_used;
 pub(crate) use cell::IsolateCell;
 pub(crate) use hooks::install_panic_hook;
 pub(crate) use resources::*;
@@ -94,7 +94,10 @@ fn last_error(number: u32) -> Error {
             bytes.resize(len, 0);
             continue;
         }
-        let code = u16::try_from(number).ok().and_then(ErrorCode::from_number).unwrap_or(ErrorCode::Internal);
+        let code = u16::try_from(number)
+            .ok()
+            .and_then(ErrorCode::from_number)
+            .unwrap_or(ErrorCode::Internal);
         return ErrorRecord::new(code, code.text()).into();
     }
 }

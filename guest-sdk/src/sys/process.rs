@@ -32,7 +32,12 @@ pub(crate) fn get<T: DeserializeOwned>(name: &str) -> Result<Option<T>> {
 /// Sets the attribute `name`.
 pub(crate) fn set(name: &str, value: &(impl Serialize + ?Sized)) -> Result<()> {
     let value = encode(value)?;
-    check(import!(process::set(name.as_ptr(), len32(name.len()), value.as_ptr(), len32(value.len()))))
+    check(import!(process::set(
+        name.as_ptr(),
+        len32(name.len()),
+        value.as_ptr(),
+        len32(value.len())
+    )))
 }
 
 pub(crate) fn env_get(key: &str) -> Result<Option<String>> {
@@ -46,7 +51,12 @@ pub(crate) fn env_get(key: &str) -> Result<Option<String>> {
 }
 
 pub(crate) fn env_set(key: &str, value: &str) -> Result<()> {
-    check(import!(process::env_set(key.as_ptr(), len32(key.len()), value.as_ptr(), len32(value.len()))))
+    check(import!(process::env_set(
+        key.as_ptr(),
+        len32(key.len()),
+        value.as_ptr(),
+        len32(value.len())
+    )))
 }
 
 pub(crate) fn env_delete(key: &str) -> Result<()> {
@@ -216,14 +226,25 @@ fn optional(text: Option<&[u8]>) -> (*const u8, u32) {
 pub(crate) fn permission_has(scope: &str, reference: Option<&[u8]>) -> Result<bool> {
     let (reference, reference_len) = optional(reference);
     let [granted] = fill(|out: *mut u32| {
-        import!(process::permission_has(scope.as_ptr(), len32(scope.len()), reference, reference_len, out))
+        import!(process::permission_has(
+            scope.as_ptr(),
+            len32(scope.len()),
+            reference,
+            reference_len,
+            out
+        ))
     })?;
     Ok(granted != 0)
 }
 
 pub(crate) fn permission_drop(scope: &str, reference: Option<&[u8]>) -> Result<()> {
     let (reference, reference_len) = optional(reference);
-    check(import!(process::permission_drop(scope.as_ptr(), len32(scope.len()), reference, reference_len)))
+    check(import!(process::permission_drop(
+        scope.as_ptr(),
+        len32(scope.len()),
+        reference,
+        reference_len
+    )))
 }
 
 pub(crate) fn get_report(error: Option<&ErrorRecord>) -> Result<String> {

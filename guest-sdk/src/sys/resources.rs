@@ -18,7 +18,13 @@ const _: () = assert!(WAIT_BATCH <= EVENT_BATCH_MAX as usize);
 pub(crate) fn wait(timeout_ns: i64, mut push: impl FnMut(EventRecord)) -> Result<()> {
     let mut records = [EventRecord::default(); WAIT_BATCH];
     let mut count = 0;
-    check(import!(event_loop::wait(records.as_mut_ptr(), len32(WAIT_BATCH), timeout_ns, 0, &mut count)))?;
+    check(import!(event_loop::wait(
+        records.as_mut_ptr(),
+        len32(WAIT_BATCH),
+        timeout_ns,
+        0,
+        &mut count
+    )))?;
     records.iter().take(count as usize).for_each(|record| push(*record));
     Ok(())
 }

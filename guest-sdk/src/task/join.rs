@@ -30,16 +30,30 @@ struct State<T> {
 
 impl<T: 'static> Join<T> {
     pub(super) fn new(id: TaskId, name: Option<Rc<str>>) -> Self {
-        let state =
-            State { outcome: None, is_settled: false, waiter: None, is_detached: false, rejection: Rejection::None };
-        Self { id, name, state: IsolateCell::new(state) }
+        let state = State {
+            outcome: None,
+            is_settled: false,
+            waiter: None,
+            is_detached: false,
+            rejection: Rejection::None,
+        };
+        Self {
+            id,
+            name,
+            state: IsolateCell::new(state),
+        }
     }
 
     /// The task returned. A failure nobody awaits becomes a candidate for `unhandledRejection`.
     pub(super) fn settle(self: &Rc<Self>, outcome: Result<T, Error>) {
         let is_err = outcome.is_err();
+        let mut outcome = Some(outcome);
         let (waiter, is_candidate) = self.state.with(|state| {
-            state.outcome = Some(outcome);
+            // A task can abort itself and then return.
+            if state.is_settled {
+                return (None, false);
+            }
+            state.outcome = outcome.take();
             state.is_settled = true;
             let is_candidate = is_err && state.waiter.is_none();
             if is_candidate {
@@ -93,7 +107,12 @@ impl<T: 'static> Rejected for Join<T> {
     }
 
     fn error(&self) -> Option<Error> {
-        self.state.with(|state| state.outcome.as_ref().and_then(|outcome| outcome.as_ref().err().cloned()))
+        self.state.with(|state| {
+            state
+                .outcome
+                .as_ref()
+                .and_then(|outcome| outcome.as_ref().err().cloned())
+        })
     }
 }
 
@@ -179,6 +198,9 @@ impl<T: 'static> Drop for JoinHandle<T> {
 
 impl<T: 'static> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinHandle").field("id", &self.id()).field("name", &self.name()).finish_non_exhaustive()
+        f.debug_struct("JoinHandle")
+            .field("id", &self.id())
+            .field("name", &self.name())
+            .finish_non_exhaustive()
     }
 }

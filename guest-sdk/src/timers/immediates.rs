@@ -77,7 +77,10 @@ pub struct Immediate {
 
 /// Calls `callback` once the events that are there have been dispatched (Node: `setImmediate`).
 pub fn set_immediate(callback: impl FnOnce() + 'static) -> Immediate {
-    let entry = Rc::new(Entry { is_ref: Cell::new(true), callback: Cell::new(Some(Box::new(callback))) });
+    let entry = Rc::new(Entry {
+        is_ref: Cell::new(true),
+        callback: Cell::new(Some(Box::new(callback))),
+    });
     queues(|queues| {
         queues.queued.push_back(Rc::clone(&entry));
         queues.ref_count += 1;
@@ -125,7 +128,9 @@ impl Immediate {
 
 impl fmt::Debug for Immediate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Immediate").field("has_ref", &self.has_ref()).finish_non_exhaustive()
+        f.debug_struct("Immediate")
+            .field("has_ref", &self.has_ref())
+            .finish_non_exhaustive()
     }
 }
 
