@@ -91,10 +91,7 @@ impl Cgroup {
 
     /// The tightest limit in bytes.
     pub fn memory_limit(&self) -> Option<u64> {
-        self.groups
-            .iter()
-            .filter_map(|group| self.limit_of(group))
-            .min()
+        self.groups.iter().filter_map(|group| self.limit_of(group)).min()
     }
 
     /// Bytes left below the limit that is nearest to being reached. File pages that the kernel drops first count as
@@ -115,12 +112,9 @@ impl Cgroup {
 
     fn droppable_of(&self, group: &Path) -> u64 {
         let stat = fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
-        let value = stat.lines().find_map(|line| {
-            line.strip_prefix(self.files.droppable())?
-                .trim()
-                .parse()
-                .ok()
-        });
+        let value = stat
+            .lines()
+            .find_map(|line| line.strip_prefix(self.files.droppable())?.trim().parse().ok());
         value.unwrap_or(0)
     }
 }
@@ -160,8 +154,7 @@ mod tests {
 
     impl Hierarchy {
         fn new(name: &str) -> Self {
-            let path =
-                std::env::temp_dir().join(format!("nodule-cgroup-{name}-{}", std::process::id()));
+            let path = std::env::temp_dir().join(format!("nodule-cgroup-{name}-{}", std::process::id()));
             fs::create_dir_all(&path).unwrap();
             Self(path)
         }
@@ -188,10 +181,7 @@ mod tests {
         hierarchy.put("a/memory.stat", "anon 5\ninactive_file 300000\n");
         hierarchy.put("memory.max", "5000000");
         hierarchy.put("memory.current", "4900000");
-        let mounts = format!(
-            "30 24 0:26 / {} rw,nosuid - cgroup2 cgroup rw\n",
-            hierarchy.0.display()
-        );
+        let mounts = format!("30 24 0:26 / {} rw,nosuid - cgroup2 cgroup rw\n", hierarchy.0.display());
         let own = Cgroup::find("0::/a/b\n", &mounts);
         assert_eq!(own.groups.len(), 3);
         assert_eq!(own.memory_limit(), Some(1_000_000));
@@ -214,15 +204,9 @@ mod tests {
             hierarchy.0.display()
         );
         let own = Cgroup::find("0::/docker/x\n", &mounts);
-        assert_eq!(
-            (own.memory_limit(), own.memory_left()),
-            (Some(4096), Some(0))
-        );
+        assert_eq!((own.memory_limit(), own.memory_left()), (Some(4096), Some(0)));
         for mounts in [&mounts, &mounts.replace("/docker/x", "/")] {
-            assert_eq!(
-                Cgroup::find("0::/../elsewhere\n", mounts).memory_limit(),
-                Some(4096)
-            );
+            assert_eq!(Cgroup::find("0::/../elsewhere\n", mounts).memory_limit(), Some(4096));
         }
     }
 
@@ -238,19 +222,13 @@ mod tests {
             hierarchy.0.display()
         );
         let own = Cgroup::find("5:cpu,cpuacct:/\n4:memory:/g\n0::/\n", &mounts);
-        assert_eq!(
-            (own.memory_limit(), own.memory_left()),
-            (Some(1000), Some(400))
-        );
+        assert_eq!((own.memory_limit(), own.memory_left()), (Some(1000), Some(400)));
     }
 
     #[test]
     fn no_control_groups_means_no_limit() {
         assert_eq!(Cgroup::find("", "").memory_limit(), None);
-        assert_eq!(
-            Cgroup::find("0::/a\n", "garbage\n1 2 - cgroup2\n").memory_left(),
-            None
-        );
+        assert_eq!(Cgroup::find("0::/a\n", "garbage\n1 2 - cgroup2\n").memory_left(), None);
         assert_eq!(Cgroup::find("4:memory\n::\n", "").memory_limit(), None);
     }
 }

@@ -3,11 +3,13 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`cgroup`] | memory limits of control groups |
+//! | [`network`] | addresses of network interfaces |
 //!
 //! This file holds the CPUs.
 
 pub mod cgroup;
 pub mod imports;
+pub mod network;
 
 use std::fs;
 
@@ -43,9 +45,7 @@ pub fn cpus() -> Vec<Cpu> {
     let ms_per_tick = 1000 / rustix::param::clock_ticks_per_second().clamp(1, 1000);
     let mut cpus = parse_cpus(&read("/proc/stat"), &read("/proc/cpuinfo"), ms_per_tick);
     for (number, cpu) in &mut cpus {
-        let frequency = read(&format!(
-            "/sys/devices/system/cpu/cpu{number}/cpufreq/scaling_cur_freq"
-        ));
+        let frequency = read(&format!("/sys/devices/system/cpu/cpu{number}/cpufreq/scaling_cur_freq"));
         if let Ok(khz) = frequency.trim().parse::<u64>() {
             cpu.speed_mhz = khz / 1000;
         }
@@ -60,10 +60,7 @@ pub fn available_parallelism() -> usize {
 
 /// CPUs with their kernel numbers, from the texts of `/proc/stat` and `/proc/cpuinfo`.
 fn parse_cpus(stat: &str, cpuinfo: &str, ms_per_tick: u64) -> Vec<(u32, Cpu)> {
-    let mut cpus: Vec<_> = stat
-        .lines()
-        .filter_map(|line| parse_times(line, ms_per_tick))
-        .collect();
+    let mut cpus: Vec<_> = stat.lines().filter_map(|line| parse_times(line, ms_per_tick)).collect();
     let mut current = None;
     let mut shared_model = "unknown";
     let mut models = Vec::new();
@@ -88,11 +85,8 @@ fn parse_cpus(stat: &str, cpuinfo: &str, ms_per_tick: u64) -> Vec<(u32, Cpu)> {
         }
     }
     for (number, cpu) in &mut cpus {
-        let own = models
-            .iter()
-            .find(|(processor, _)| *processor == Some(*number));
-        own.map_or(shared_model, |(_, model)| model)
-            .clone_into(&mut cpu.model);
+        let own = models.iter().find(|(processor, _)| *processor == Some(*number));
+        own.map_or(shared_model, |(_, model)| model).clone_into(&mut cpu.model);
     }
     cpus
 }
@@ -107,11 +101,7 @@ fn parse_times(line: &str, ms_per_tick: u64) -> Option<(u32, Cpu)> {
         .parse()
         .ok()?;
     let ticks: Vec<u64> = fields.map_while(|field| field.parse().ok()).collect();
-    let ms = |index: usize| {
-        ticks
-            .get(index)
-            .map_or(0, |ticks| ticks.saturating_mul(ms_per_tick))
-    };
+    let ms = |index: usize| ticks.get(index).map_or(0, |ticks| ticks.saturating_mul(ms_per_tick));
     let times = CpuTimes {
         user_ms: ms(0),
         nice_ms: ms(1),
@@ -137,14 +127,12 @@ mod tests {
 
     #[test]
     fn kernel_texts_give_the_cpus() {
-        let cpuinfo = "processor\t: 0\nmodel name\t: Fast One\ncpu MHz\t\t: 2095.078\n\nprocessor\t: 3\nmodel name : Slow\n";
+        let cpuinfo =
+            "processor\t: 0\nmodel name\t: Fast One\ncpu MHz\t\t: 2095.078\n\nprocessor\t: 3\nmodel name : Slow\n";
         let cpus = parse_cpus(STAT, cpuinfo, 10);
         assert_eq!(cpus.len(), 2);
         let (number, first) = &cpus[0];
-        assert_eq!(
-            (*number, first.model.as_str(), first.speed_mhz),
-            (0, "Fast One", 2095)
-        );
+        assert_eq!((*number, first.model.as_str(), first.speed_mhz), (0, "Fast One", 2095));
         assert_eq!(
             first.times,
             CpuTimes {
@@ -162,11 +150,7 @@ mod tests {
     fn cpus_without_a_name_take_the_machines() {
         let cpus = parse_cpus(STAT, "processor : 0\nprocessor : 3\nModel : Board 4\n", 10);
         assert!(cpus.iter().all(|(_, cpu)| cpu.model == "Board 4"));
-        assert!(
-            parse_cpus(STAT, "", 10)
-                .iter()
-                .all(|(_, cpu)| cpu.model == "unknown")
-        );
+        assert!(parse_cpus(STAT, "", 10).iter().all(|(_, cpu)| cpu.model == "unknown"));
         assert!(parse_cpus("cpu\ncpux 1\n", "", 10).is_empty());
     }
 
@@ -174,10 +158,7 @@ mod tests {
     fn this_machine_has_cpus() {
         let cpus = cpus();
         assert!(!cpus.is_empty());
-        assert!(
-            cpus.iter()
-                .any(|cpu| cpu.times.user_ms > 0 && cpu.times.idle_ms > 0)
-        );
+        assert!(cpus.iter().any(|cpu| cpu.times.user_ms > 0 && cpu.times.idle_ms > 0));
         assert!((1..=cpus.len()).contains(&available_parallelism()));
     }
 }

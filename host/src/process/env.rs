@@ -75,10 +75,7 @@ impl EnvStore {
     }
 
     /// Sets those of `entries` whose keys are not set yet (`loadEnvFile`). Stops at the first that fails.
-    pub fn set_missing<'a>(
-        &self,
-        entries: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> Result<()> {
+    pub fn set_missing<'a>(&self, entries: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<()> {
         let mut variables = self.lock();
         for (key, value) in entries {
             if !variables.entries.contains_key(key) {
@@ -131,9 +128,7 @@ impl Variables {
         check_text(key, value)?;
         let old_bytes = self.entries.get(key).map(|old| key.len() + old.len());
         let new_total = self.total_bytes - old_bytes.unwrap_or(0) + key.len() + value.len();
-        if new_total > ENV_TOTAL_BYTES_MAX
-            || (old_bytes.is_none() && self.entries.len() >= ENV_COUNT_MAX)
-        {
+        if new_total > ENV_TOTAL_BYTES_MAX || (old_bytes.is_none() && self.entries.len() >= ENV_COUNT_MAX) {
             return Err(too_big(&format!(
                 "the environment is full: at most {ENV_COUNT_MAX} variables and {ENV_TOTAL_BYTES_MAX} bytes"
             )));
@@ -148,21 +143,11 @@ impl Variables {
 fn check_text(key: &str, value: &str) -> Result<()> {
     if key.contains(['=', '\0']) {
         let received = js_text::invalid_value(key);
-        return Err(ErrorRecord::invalid_arg_value(
-            "key",
-            "must not contain '=' or null bytes",
-            &received,
-        )
-        .into());
+        return Err(ErrorRecord::invalid_arg_value("key", "must not contain '=' or null bytes", &received).into());
     }
     if value.contains('\0') {
         let received = js_text::invalid_value(value);
-        return Err(ErrorRecord::invalid_arg_value(
-            "value",
-            "must not contain null bytes",
-            &received,
-        )
-        .into());
+        return Err(ErrorRecord::invalid_arg_value("value", "must not contain null bytes", &received).into());
     }
     let bytes_max = usize::try_from(ENV_BYTES_MAX).unwrap_or(usize::MAX);
     if key.len() > bytes_max || value.len() > bytes_max {
@@ -202,10 +187,7 @@ mod tests {
         assert_eq!(env.get("b"), None);
         assert_eq!(
             env.all(),
-            [
-                ("A".to_owned(), String::new()),
-                ("B".to_owned(), "3".to_owned())
-            ]
+            [("A".to_owned(), String::new()), ("B".to_owned(), "3".to_owned())]
         );
         env.delete("B");
         env.delete("B");

@@ -57,11 +57,7 @@ fn split_key<'a>(line: &'a str, text: &'a str) -> Option<(&'a str, &'a str)> {
 /// The value at the start of `text`, and what comes after the line it ends on.
 fn take_value(text: &str) -> (String, &str) {
     let value = text.trim_start_matches(BLANKS);
-    let Some(quote) = value
-        .chars()
-        .next()
-        .filter(|first| matches!(first, '\'' | '"' | '`'))
-    else {
+    let Some(quote) = value.chars().next().filter(|first| matches!(first, '\'' | '"' | '`')) else {
         let (line, rest) = split_line(text);
         let unquoted = line.split('#').next().unwrap_or_default();
         return (unquoted.trim_matches(BLANKS).to_owned(), rest);
@@ -182,8 +178,7 @@ mod tests {
     fn agreed_inputs_read_as_in_node() {
         let script = "const u = require('util');\
             console.log(JSON.stringify(JSON.parse(process.argv[1]).map((text) => u.parseEnv(text))))";
-        let Some(output) = node_oracle::run(script, &[&serde_json::to_string(AGREED).unwrap()])
-        else {
+        let Some(output) = node_oracle::run(script, &[&serde_json::to_string(AGREED).unwrap()]) else {
             return;
         };
         let node: Vec<BTreeMap<String, String>> = serde_json::from_str(&output).unwrap();
@@ -217,20 +212,11 @@ mod tests {
             "A=\"one\\ntwo\"\nB='one\\ntwo'",
             &[("A", "one\ntwo"), ("B", "one\\ntwo")],
         );
-        check(
-            "A=`line\nline` rest\nB=1",
-            &[("A", "line\nline"), ("B", "1")],
-        );
-        check(
-            "A=\"open # still\nB=2",
-            &[("A", "\"open # still"), ("B", "2")],
-        );
+        check("A=`line\nline` rest\nB=1", &[("A", "line\nline"), ("B", "1")]);
+        check("A=\"open # still\nB=2", &[("A", "\"open # still"), ("B", "2")]);
         assert_eq!(
             parse("B=1\nA=2\nB=3"),
-            [
-                ("B".to_owned(), "3".to_owned()),
-                ("A".to_owned(), "2".to_owned())
-            ]
+            [("B".to_owned(), "3".to_owned()), ("A".to_owned(), "2".to_owned())]
         );
     }
 }

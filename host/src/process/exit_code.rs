@@ -53,15 +53,11 @@ fn check(value: &Value) -> Result<Option<i64>> {
     let number = match value.unshared() {
         Value::Undefined | Value::Null => return Ok(None),
         Value::Number(number) => Some(*number),
-        Value::String(text) if !text.is_empty() => {
-            Some(string_to_number(text)).filter(|number| !number.is_nan())
-        }
+        Value::String(text) if !text.is_empty() => Some(string_to_number(text)).filter(|number| !number.is_nan()),
         _ => None,
     };
     let Some(number) = number else {
-        return Err(
-            ErrorRecord::invalid_arg_type("code", "of type number", &value.describe()).into(),
-        );
+        return Err(ErrorRecord::invalid_arg_type("code", "of type number", &value.describe()).into());
     };
     let received = || js_text::out_of_range_number(number);
     if number.fract() != 0.0 || !number.is_finite() {
@@ -184,8 +180,7 @@ mod tests {
             1e-7,
             5e-324,
         ];
-        let text_samples =
-            texts.map(|text| (Value::from(text), serde_json::to_string(text).unwrap()));
+        let text_samples = texts.map(|text| (Value::from(text), serde_json::to_string(text).unwrap()));
         let number_samples = numbers.map(|number| (Value::Number(number), format!("{number:e}")));
         let others = [
             (Value::Undefined, "undefined"),
@@ -199,9 +194,7 @@ mod tests {
             (Value::Map(vec![]), "new Map"),
             (Value::from(&[1_u8][..]), "new Uint8Array(1)"),
         ];
-        let other_samples = others
-            .into_iter()
-            .map(|(value, script)| (value, script.to_owned()));
+        let other_samples = others.into_iter().map(|(value, script)| (value, script.to_owned()));
         text_samples
             .into_iter()
             .chain(number_samples)
@@ -265,9 +258,6 @@ mod tests {
 
     #[test]
     fn the_system_keeps_the_low_bits() {
-        assert_eq!(
-            [-1, 256, 300, i64::MIN, 255].map(os_code),
-            [255, 0, 44, 0, 255]
-        );
+        assert_eq!([-1, 256, 300, i64::MIN, 255].map(os_code), [255, 0, 44, 0, 255]);
     }
 }

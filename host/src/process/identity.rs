@@ -254,23 +254,14 @@ mod tests {
         ours.push(message(setgid(&name("no such group"))));
         ours.push(message(setegid(&name(""))));
         ours.push(message(setgroups(&[name("no such group")])));
-        ours.push(message(initgroups(
-            &name("no such user"),
-            &name("no such group"),
-        )));
-        ours.push(message(initgroups(
-            &Id::Number(4_000_000_000),
-            &Id::Number(0),
-        )));
+        ours.push(message(initgroups(&name("no such user"), &name("no such group"))));
+        ours.push(message(initgroups(&Id::Number(4_000_000_000), &Id::Number(0))));
         assert_eq!(ours, node);
     }
 
     #[test]
     fn good_values_are_taken() {
-        assert_eq!(
-            Id::from_value(&Value::Number(-0.0), "id").unwrap(),
-            Id::Number(0)
-        );
+        assert_eq!(Id::from_value(&Value::Number(-0.0), "id").unwrap(), Id::Number(0));
         assert_eq!(
             Id::from_value(&Value::Number(4_294_967_295.0), "id").unwrap(),
             Id::Number(u32::MAX)
@@ -302,10 +293,7 @@ mod tests {
     #[test]
     fn groups_hold_the_effective_one_once() {
         let groups = getgroups().unwrap();
-        assert_eq!(
-            groups.iter().filter(|group| **group == getegid()).count(),
-            1
-        );
+        assert_eq!(groups.iter().filter(|group| **group == getegid()).count(), 1);
     }
 
     #[test]
@@ -320,13 +308,8 @@ mod tests {
     /// A line of the status of the calling thread.
     fn status(field: &str) -> Vec<u32> {
         let status = fs::read_to_string("/proc/thread-self/status").unwrap();
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix(field))
-            .unwrap();
-        line.split_ascii_whitespace()
-            .map(|id| id.parse().unwrap())
-            .collect()
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+        line.split_ascii_whitespace().map(|id| id.parse().unwrap()).collect()
     }
 
     #[test]
@@ -337,11 +320,7 @@ mod tests {
         }
         let (ask, asked) = mpsc::channel::<&'static str>();
         let (answer, answers) = mpsc::channel();
-        let other = std::thread::spawn(move || {
-            asked
-                .iter()
-                .for_each(|field| answer.send(status(field)).unwrap())
-        });
+        let other = std::thread::spawn(move || asked.iter().for_each(|field| answer.send(status(field)).unwrap()));
         let in_other_thread = |field| {
             ask.send(field).unwrap();
             answers.recv().unwrap()
@@ -371,15 +350,10 @@ mod tests {
         assert_eq!(in_other_thread("Uid:"), [5007; 4]);
 
         let refused = setuid(&Id::Number(0)).unwrap_err();
-        assert_eq!(
-            (refused.message.as_str(), refused.errno),
-            ("setuid EPERM", Some(-1))
-        );
+        assert_eq!((refused.message.as_str(), refused.errno), ("setuid EPERM", Some(-1)));
         assert_eq!(setgroups(&[]).unwrap_err().message, "setgroups EPERM");
         assert_eq!(
-            initgroups(&Id::Number(0), &Id::Number(1))
-                .unwrap_err()
-                .message,
+            initgroups(&Id::Number(0), &Id::Number(1)).unwrap_err().message,
             "initgroups EPERM"
         );
         drop(ask);

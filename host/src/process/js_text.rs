@@ -66,9 +66,7 @@ pub fn quoted(text: &str) -> String {
             '\u{c}' => out.push_str("\\f"),
             '\\' => out.push_str("\\\\"),
             '\'' if quote == '\'' => out.push_str("\\'"),
-            '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' => {
-                out.push_str(&format!("\\x{:02X}", u32::from(char)))
-            }
+            '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' => out.push_str(&format!("\\x{:02X}", u32::from(char))),
             _ => out.push(char),
         }
     }
@@ -112,10 +110,7 @@ mod tests {
     #[test]
     fn only_integers_beyond_32_bits_are_grouped() {
         assert_eq!(out_of_range_number(4_294_967_296.0), "4294967296");
-        assert_eq!(
-            out_of_range_number(9_007_199_254_740_992.0),
-            "9_007_199_254_740_992"
-        );
+        assert_eq!(out_of_range_number(9_007_199_254_740_992.0), "9_007_199_254_740_992");
         assert_eq!(out_of_range_number(-12_345_678_901.0), "-12_345_678_901");
         assert_eq!(out_of_range_number(12_345_678_901.5), "12345678901.5");
         assert_eq!(out_of_range_number(1e21), "1e_+21");

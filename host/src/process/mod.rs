@@ -9,6 +9,7 @@
 //! | [`identity`] | user and group ids |
 //! | [`js_text`] | how Node writes values into messages |
 //! | [`options`] | the options of the host as a table |
+//! | [`report`] | diagnostic reports |
 //! | [`title`] | the title `ps` shows |
 //! | [`usage`] | clocks, CPU time, memory |
 //! | [`warnings`] | printing of `'warning'` |

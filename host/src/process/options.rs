@@ -54,8 +54,7 @@ use OptionSource::{Anywhere, CommandLine};
 use OptionValue::{None as NoValue, OneOf, Optional, Required};
 
 /// The modes of `--unhandled-rejections`.
-pub const UNHANDLED_REJECTIONS: &[&str] =
-    &["throw", "strict", "warn", "none", "warn-with-error-code"];
+pub const UNHANDLED_REJECTIONS: &[&str] = &["throw", "strict", "warn", "none", "warn-with-error-code"];
 const OPTIMIZE_LEVELS: &[&str] = &["0", "1", "2"];
 
 /// One row per option: name, alias, value, scope, source, help.
@@ -137,9 +136,7 @@ pub fn find(argument: &str) -> Option<&'static HostOption> {
 
 /// The names allowed in `NODULE_OPTIONS`, sorted: `process.allowedNodeEnvironmentFlags`.
 pub fn allowed_in_environment() -> Vec<&'static str> {
-    let allowed = HOST_OPTIONS
-        .iter()
-        .filter(|option| option.source == Anywhere);
+    let allowed = HOST_OPTIONS.iter().filter(|option| option.source == Anywhere);
     let mut names: Vec<_> = allowed
         .flat_map(|option| option.alias.into_iter().chain([option.name]))
         .collect();
@@ -152,9 +149,7 @@ pub fn allowed_in_environment() -> Vec<&'static str> {
 pub fn is_allowed_in_environment(flag: &str) -> bool {
     let name = flag.split('=').next().unwrap_or_default().replace('_', "-");
     let is_named = |known: &str| known == name || known.trim_start_matches('-') == name;
-    let mut allowed = HOST_OPTIONS
-        .iter()
-        .filter(|option| option.source == Anywhere);
+    let mut allowed = HOST_OPTIONS.iter().filter(|option| option.source == Anywhere);
     allowed.any(|option| is_named(option.name) || option.alias.is_some_and(is_named))
 }
 
@@ -164,9 +159,7 @@ pub fn is_allowed_in_environment(flag: &str) -> bool {
 pub fn invalid_for_worker(arguments: &[String]) -> Vec<String> {
     let mut invalid = Vec::new();
     let mut rest = arguments.iter().peekable();
-    while let Some(argument) =
-        rest.next_if(|argument| argument.starts_with('-') && *argument != "--")
-    {
+    while let Some(argument) = rest.next_if(|argument| argument.starts_with('-') && *argument != "--") {
         let Some(option) = find(argument).filter(|option| option.scope == Thread) else {
             invalid.push(argument.clone());
             continue;
@@ -175,10 +168,7 @@ pub fn invalid_for_worker(arguments: &[String]) -> Vec<String> {
         let value = match option.value {
             NoValue | Optional(_) => own,
             // A value of its own argument; an option is none.
-            Required(_) | OneOf(_) => own.or_else(|| {
-                rest.next_if(|next| !next.starts_with('-'))
-                    .map(String::as_str)
-            }),
+            Required(_) | OneOf(_) => own.or_else(|| rest.next_if(|next| !next.starts_with('-')).map(String::as_str)),
         };
         invalid.extend(value_mistake(option, value));
     }
@@ -191,9 +181,7 @@ fn value_mistake(option: &HostOption, value: Option<&str>) -> Option<String> {
     match (option.value, value) {
         (NoValue, Some(_)) => Some(format!("{name} takes no argument")),
         (Required(_) | OneOf(_), None | Some("")) => Some(format!("{name} requires an argument")),
-        (OneOf(choices), Some(value)) if !choices.contains(&value) => {
-            Some(format!("invalid value for {name}"))
-        }
+        (OneOf(choices), Some(value)) if !choices.contains(&value) => Some(format!("invalid value for {name}")),
         (NoValue, None) | (Optional(_), _) | (Required(_) | OneOf(_), Some(_)) => None,
     }
 }
@@ -231,9 +219,7 @@ mod tests {
     #[test]
     fn no_grant_is_allowed_in_the_environment() {
         for option in HOST_OPTIONS {
-            let grants = option.name.starts_with("--allow-")
-                || option.name == "--dir"
-                || option.name == "--env";
+            let grants = option.name.starts_with("--allow-") || option.name == "--dir" || option.name == "--env";
             assert!(!(grants && option.source == Anywhere), "{}", option.name);
         }
         assert!(!is_allowed_in_environment("-A") && !is_allowed_in_environment("A"));
@@ -274,10 +260,7 @@ mod tests {
 
     #[test]
     fn an_argument_leads_to_its_option() {
-        assert_eq!(
-            find("--title=a=b").map(|option| option.value),
-            Some(Required("TITLE"))
-        );
+        assert_eq!(find("--title=a=b").map(|option| option.value), Some(Required("TITLE")));
         assert_eq!(find("-A").map(|option| option.name), Some("--allow-all"));
         assert!(find("--titles").is_none() && find("title").is_none() && find("").is_none());
     }
@@ -286,12 +269,7 @@ mod tests {
     fn a_worker_takes_options_of_threads_only() {
         let none: [&str; 0] = [];
         assert_eq!(
-            invalid(&[
-                "--no-warnings",
-                "--disable-warning=X",
-                "--redirect-warnings",
-                "f"
-            ]),
+            invalid(&["--no-warnings", "--disable-warning=X", "--redirect-warnings", "f"]),
             none
         );
         assert_eq!(
@@ -311,10 +289,7 @@ mod tests {
             invalid(&["--redirect-warnings", "--no-warnings"]),
             ["--redirect-warnings requires an argument"]
         );
-        assert_eq!(
-            invalid(&["--no-warnings=1"]),
-            ["--no-warnings takes no argument"]
-        );
+        assert_eq!(invalid(&["--no-warnings=1"]), ["--no-warnings takes no argument"]);
         assert_eq!(
             invalid(&["--no-warnings", "module.wasm", "--nope"]),
             none,

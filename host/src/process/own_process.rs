@@ -9,17 +9,12 @@ pub fn is_own() -> bool {
     std::env::var_os(MARK).is_some()
 }
 
-/// Runs the ignored test `name` (its path in the crate) in a new process and fails if it fails.
-pub fn run(name: &str) {
+/// Runs the ignored test `name` (its path in the crate) in a new process, fails if it fails, and gives its standard
+/// output.
+pub fn run(name: &str) -> String {
     let program = std::env::current_exe().unwrap();
     let output = Command::new(program)
-        .args([
-            "--exact",
-            name,
-            "--ignored",
-            "--nocapture",
-            "--test-threads=1",
-        ])
+        .args(["--exact", name, "--ignored", "--nocapture", "--test-threads=1"])
         .env(MARK, "1")
         .output()
         .unwrap();
@@ -29,4 +24,5 @@ pub fn run(name: &str) {
         "{text}{}",
         String::from_utf8_lossy(&output.stderr)
     );
+    text.into_owned()
 }

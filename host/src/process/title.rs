@@ -44,9 +44,7 @@ pub fn original_arguments() -> &'static [OsString] {
 /// The title: what [`set`] left, at first the command as it was typed.
 pub fn get() -> String {
     let title = TITLE.lock().unwrap_or_else(PoisonError::into_inner);
-    title
-        .as_ref()
-        .map_or_else(initial, |title| title.text.clone())
+    title.as_ref().map_or_else(initial, |title| title.text.clone())
 }
 
 /// Sets the title up to its first NUL, cut at a character to the length of the argument area, and the name of the main
@@ -88,8 +86,7 @@ impl ArgumentArea {
     /// and begins with the first argument.
     fn find() -> Option<Self> {
         let stat = fs::read_to_string("/proc/self/stat").ok()?;
-        let addresses = usize::try_from(stat_field(&stat, 48)?).ok()?
-            ..usize::try_from(stat_field(&stat, 49)?).ok()?;
+        let addresses = usize::try_from(stat_field(&stat, 48)?).ok()?..usize::try_from(stat_field(&stat, 49)?).ok()?;
         let stack = writable_stack(&fs::read_to_string("/proc/self/maps").ok()?)?;
         if addresses.is_empty() || addresses.start < stack.start || addresses.end > stack.end {
             return None;
@@ -110,11 +107,7 @@ impl ArgumentArea {
     /// Writes `text` and clears what is left of the area.
     fn write(&self, text: &[u8]) {
         debug_assert!(text.len() <= self.capacity());
-        let padded = text
-            .iter()
-            .copied()
-            .take(self.capacity())
-            .chain(std::iter::repeat(0));
+        let padded = text.iter().copied().take(self.capacity()).chain(std::iter::repeat(0));
         for (address, byte) in self.addresses.clone().zip(padded) {
             let place = std::ptr::with_exposed_provenance_mut::<u8>(address);
             // SAFETY: `find` checked that the range lies in the mapped, writable stack of the first thread, in the
@@ -168,11 +161,7 @@ mod tests {
         assert_eq!(fs::read_to_string("/proc/self/comm").unwrap(), "short\n");
 
         set(&"é".repeat(area_len));
-        assert_eq!(
-            shown().len(),
-            area_len,
-            "the title must not run into the environment"
-        );
+        assert_eq!(shown().len(), area_len, "the title must not run into the environment");
         assert_eq!(get(), "é".repeat((area_len - 1) / 2));
         assert_eq!(
             std::env::vars()
@@ -182,14 +171,9 @@ mod tests {
         );
 
         set("a title from a thread");
-        std::thread::spawn(|| set("from a thread of twenty"))
-            .join()
-            .unwrap();
+        std::thread::spawn(|| set("from a thread of twenty")).join().unwrap();
         assert_eq!(get(), "from a thread of twenty");
-        assert_eq!(
-            fs::read_to_string("/proc/self/comm").unwrap(),
-            "from a thread o\n"
-        );
+        assert_eq!(fs::read_to_string("/proc/self/comm").unwrap(), "from a thread o\n");
         set("");
         assert_eq!(get(), "");
         assert!(shown().iter().all(|byte| *byte == 0));
@@ -197,8 +181,7 @@ mod tests {
 
     #[test]
     fn only_a_writable_stack_counts() {
-        let maps =
-            "00400000-00452000 r-xp 0 0:1 5 /bin/x\n7ffc1000-7ffc2000 rw-p 0 0:0 0    [stack]\n";
+        let maps = "00400000-00452000 r-xp 0 0:1 5 /bin/x\n7ffc1000-7ffc2000 rw-p 0 0:0 0    [stack]\n";
         assert_eq!(writable_stack(maps), Some(0x7ffc_1000..0x7ffc_2000));
         assert_eq!(writable_stack(&maps.replace("rw-p", "r--p")), None);
         assert_eq!(writable_stack("nothing"), None);

@@ -70,8 +70,7 @@ static START_NS: OnceLock<u64> = OnceLock::new();
 fn kernel_start_ns() -> Option<u64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
     let ticks = stat_field(&stat, 22)?;
-    let since_boot =
-        ticks.checked_mul(NANOS_PER_SEC / rustix::param::clock_ticks_per_second().max(1))?;
+    let since_boot = ticks.checked_mul(NANOS_PER_SEC / rustix::param::clock_ticks_per_second().max(1))?;
     // The kernel counts from boot, time asleep included; hrtime does not count sleep.
     let age = clock_ns(ClockId::CLOCK_BOOTTIME).checked_sub(since_boot)?;
     hrtime().checked_sub(age)
@@ -116,9 +115,7 @@ pub fn thread_resource_usage() -> Result<[u64; RESOURCE_FIELDS]> {
 }
 
 fn rusage(who: UsageWho) -> Result<Usage> {
-    getrusage(who).map_err(|errno| {
-        ErrorRecord::system(ErrorCode::from_errno(errno as i32), "getrusage").into()
-    })
+    getrusage(who).map_err(|errno| ErrorRecord::system(ErrorCode::from_errno(errno as i32), "getrusage").into())
 }
 
 fn cpu_time(usage: &Usage) -> CpuTime {
@@ -168,9 +165,7 @@ pub fn rss() -> u64 {
 /// less.
 pub fn available_memory() -> u64 {
     let machine = meminfo().available;
-    Cgroup::own()
-        .memory_left()
-        .map_or(machine, |left| left.min(machine))
+    Cgroup::own().memory_left().map_or(machine, |left| left.min(machine))
 }
 
 /// The memory limit of the process in bytes: the tightest one of its control groups; 0 when there is none, or none
@@ -209,9 +204,7 @@ fn parse_meminfo(text: &str) -> MachineMemory {
     };
     MachineMemory {
         total: bytes("MemTotal").unwrap_or(0),
-        available: bytes("MemAvailable")
-            .or_else(|| bytes("MemFree"))
-            .unwrap_or(0),
+        available: bytes("MemAvailable").or_else(|| bytes("MemFree")).unwrap_or(0),
     }
 }
 
@@ -256,10 +249,7 @@ mod tests {
 
     #[test]
     fn the_kernels_start_time_is_close_to_the_truth() {
-        let child = std::process::Command::new("sleep")
-            .arg("0")
-            .status()
-            .unwrap();
+        let child = std::process::Command::new("sleep").arg("0").status().unwrap();
         assert!(child.success());
         let start = kernel_start_ns().unwrap();
         let now = hrtime();
@@ -275,12 +265,7 @@ mod tests {
             assert_eq!(RESOURCE_FIELD_NAMES.join(","), node);
         }
         let fields = resource_usage().unwrap();
-        let field = |name| {
-            fields[RESOURCE_FIELD_NAMES
-                .iter()
-                .position(|known| *known == name)
-                .unwrap()]
-        };
+        let field = |name| fields[RESOURCE_FIELD_NAMES.iter().position(|known| *known == name).unwrap()];
         // KiB, as rss is in bytes.
         assert!(field("maxRSS") * 1024 >= rss() / 2 && field("maxRSS") < 64 * 1024 * 1024);
         assert!(field("minorPageFault") > 0);

@@ -84,14 +84,9 @@ impl WarningPrinter {
         if let Some(code) = warning.code.as_deref().filter(|code| !code.is_empty()) {
             text.push_str(&format!("[{code}] "));
         }
-        let traced = self.options.trace_warnings
-            || (is_deprecation && flags.trace_deprecation == Some(true));
+        let traced = self.options.trace_warnings || (is_deprecation && flags.trace_deprecation == Some(true));
         text.push_str(&headline(warning));
-        if let Some(stack) = warning
-            .stack
-            .as_deref()
-            .filter(|stack| traced && !stack.is_empty())
-        {
+        if let Some(stack) = warning.stack.as_deref().filter(|stack| traced && !stack.is_empty()) {
             text.push_str(&stack_lines(stack, &headline(warning)));
         }
         if let Some(detail) = &warning.info {
@@ -112,18 +107,13 @@ impl WarningPrinter {
     }
 
     fn is_disabled(&self, warning: &ErrorRecord) -> bool {
-        let listed = |text: &str| {
-            self.options
-                .disabled
-                .iter()
-                .any(|disabled| disabled == text)
-        };
+        let listed = |text: &str| self.options.disabled.iter().any(|disabled| disabled == text);
         warning.code.as_deref().is_some_and(listed) || listed(&warning.name)
     }
 }
 
 /// `name: message`, or the one of them that is not empty.
-fn headline(warning: &ErrorRecord) -> String {
+pub(super) fn headline(warning: &ErrorRecord) -> String {
     match (warning.name.as_ref(), warning.message.as_str()) {
         (name, "") => name.to_owned(),
         ("", message) => message.to_owned(),
@@ -198,10 +188,7 @@ mod tests {
         let (pid, stderr) = node_oracle::stderr_of(&arguments, &[&samples])?;
         Some(
             stderr
-                .replace(
-                    &format!("(node:{pid})"),
-                    &format!("(nodule:{})", std::process::id()),
-                )
+                .replace(&format!("(node:{pid})"), &format!("(nodule:{})", std::process::id()))
                 .replace("(Use `node ", "(Use `nodule "),
         )
     }
@@ -209,11 +196,7 @@ mod tests {
     #[test]
     fn warnings_are_printed_as_node_prints_them() {
         let cases = [
-            (
-                vec![],
-                WarningOptions::default(),
-                DeprecationFlags::default(),
-            ),
+            (vec![], WarningOptions::default(), DeprecationFlags::default()),
             (
                 vec!["--no-warnings"],
                 WarningOptions {
@@ -251,15 +234,9 @@ mod tests {
     fn the_hint_names_the_flag_of_the_first_warning_once() {
         let printer = WarningPrinter::default();
         let deprecation = warning(DEPRECATION, None, "old", None);
-        let first = printer
-            .print(&deprecation, DeprecationFlags::default())
-            .unwrap();
-        assert!(first.ends_with(
-            "(Use `nodule --trace-deprecation ...` to show where the warning was created)\n"
-        ));
-        let second = printer
-            .print(&deprecation, DeprecationFlags::default())
-            .unwrap();
+        let first = printer.print(&deprecation, DeprecationFlags::default()).unwrap();
+        assert!(first.ends_with("(Use `nodule --trace-deprecation ...` to show where the warning was created)\n"));
+        let second = printer.print(&deprecation, DeprecationFlags::default()).unwrap();
         assert_eq!(
             second,
             format!("(nodule:{}) DeprecationWarning: old\n", std::process::id())
@@ -272,10 +249,7 @@ mod tests {
             trace_warnings: true,
             ..WarningOptions::default()
         };
-        let traced = format!(
-            "(nodule:{}) [C] Warning: x\n    at here\ndetail\n",
-            std::process::id()
-        );
+        let traced = format!("(nodule:{}) [C] Warning: x\n    at here\ndetail\n", std::process::id());
         let with_headline = warning("Warning", Some("C"), "x", Some("detail"));
         let bare = ErrorRecord {
             stack: Some("    at here".into()),
@@ -283,21 +257,14 @@ mod tests {
         };
         for warning in [with_headline, bare] {
             let printer = WarningPrinter::new(options.clone());
-            assert_eq!(
-                printer
-                    .print(&warning, DeprecationFlags::default())
-                    .unwrap(),
-                traced
-            );
+            assert_eq!(printer.print(&warning, DeprecationFlags::default()).unwrap(), traced);
         }
         let flags = DeprecationFlags {
             trace_deprecation: Some(true),
             ..DeprecationFlags::default()
         };
         let printer = WarningPrinter::default();
-        let deprecation = printer
-            .print(&warning(DEPRECATION, None, "old", None), flags)
-            .unwrap();
+        let deprecation = printer.print(&warning(DEPRECATION, None, "old", None), flags).unwrap();
         assert!(deprecation.ends_with("DeprecationWarning: old\n    at here\n"));
         assert!(
             !printer
@@ -316,22 +283,13 @@ mod tests {
                 redirect: Some(redirect),
                 ..Default::default()
             });
-            printer.print(
-                &warning("Warning", None, "x", None),
-                DeprecationFlags::default(),
-            )
+            printer.print(&warning("Warning", None, "x", None), DeprecationFlags::default())
         };
         assert_eq!(redirected(file.clone()), None);
         assert_eq!(redirected(file.clone()), None);
         let written = std::fs::read_to_string(&file).unwrap();
         std::fs::remove_file(&file).unwrap();
-        assert!(
-            written.starts_with("before\n(nodule:") && written.matches("Warning: x\n").count() == 2
-        );
-        assert!(
-            redirected("/nonexistent/file".into())
-                .unwrap()
-                .contains("Warning: x\n")
-        );
+        assert!(written.starts_with("before\n(nodule:") && written.matches("Warning: x\n").count() == 2);
+        assert!(redirected("/nonexistent/file".into()).unwrap().contains("Warning: x\n"));
     }
 }
