@@ -3,7 +3,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`env`] | `process.env`: one store of variables per isolate |
+//! | [`mod@env`] | `process.env`: one store of variables per isolate |
 //! | [`env_file`] | the syntax of `loadEnvFile` and `--env-file` |
 //! | [`exit_code`] | `process.exitCode` |
 //! | [`identity`] | user and group ids |

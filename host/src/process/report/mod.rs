@@ -5,9 +5,9 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`settings`] | `process.report.*` |
-//! | [`sections`] | the parts read from the system |
-//! | [`output`] | file name, destination, text |
+//! | `settings` | `process.report.*` |
+//! | `sections` | the parts read from the system |
+//! | `output` | file name, destination, text |
 
 mod output;
 mod sections;
