@@ -149,6 +149,7 @@ macro_rules! abi {
 
         /// The externs a guest links against. Calling one is unsafe: pointers are not checked on this side.
         #[allow(unsafe_code, reason = "declarations of imports")]
+        #[allow(clashing_extern_declarations, reason = "the same name in two namespaces")]
         pub mod raw {
             $(
                 $(#[doc = $area_doc])*

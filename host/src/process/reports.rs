@@ -116,7 +116,7 @@ fn host_facts() -> HostFacts {
         platform: attributes::platform().to_string(),
         component_versions: map(&attributes::versions()),
         release: map(&attributes::release()),
-        command_line: std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect(),
+        command_line: super::title::original_arguments().iter().map(|argument| argument.to_string_lossy().into_owned()).collect(),
     }
 }
 

@@ -130,7 +130,7 @@ impl ProcessState {
         Ok(Self {
             env,
             argv,
-            argv0: std::env::args_os().next().unwrap_or_default().to_string_lossy().into_owned(),
+            argv0: title::original_arguments().first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
             exec_argv: options.exec_argv,
             exec_path,
             main_module,

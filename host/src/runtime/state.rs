@@ -110,10 +110,10 @@ impl IsolateState {
         &self.permissions
     }
 
-    /// Bytes the host holds for it beside its memory: the table entries of its handles, and what its input buffered.
+    /// Bytes the host holds for it beside its memory: its state and the table entries of its handles.
     pub(crate) fn host_bytes(&self) -> usize {
         const HANDLE_BYTES: usize = 128;
-        size_of::<Self>() + self.handles.len() * HANDLE_BYTES + self.stdio.buffered_bytes()
+        size_of::<Self>() + self.handles.len() * HANDLE_BYTES
     }
 
     /// Bytes of its linear memories.

@@ -284,7 +284,7 @@ impl Stdin {
 
     /// Whether it is a terminal.
     pub fn is_terminal(&self) -> bool {
-        self.with_fd(rustix::termios::isatty).unwrap_or(false)
+        self.with_fd(|fd| rustix::termios::isatty(fd)).unwrap_or(false)
     }
 
     /// Columns and rows of the terminal, if it is one.

@@ -1,0 +1,2 @@
+//! stub
+use wasmtime::Linker; use crate::runtime::IsolateState; pub(super) fn register(_: &mut Linker<IsolateState>) -> wasmtime::Result<()> { Ok(()) }
