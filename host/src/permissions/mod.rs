@@ -14,9 +14,10 @@
 //! | `scope.rs` | the scopes of `process.permission`: `has` and `drop` |
 //! | `check.rs` | the checks and their proof values |
 //! | `grant.rs`, `net.rs` | list grants: environment names, executables, network addresses |
-//! | `fs.rs` | directory grants and the resolution of guest paths |
+//! | `dir.rs`, `fs.rs` | one directory grant · all of them and the resolution of guest paths |
 
 mod check;
+mod dir;
 mod error;
 mod fs;
 mod grant;
@@ -32,8 +33,9 @@ pub use check::{
     CheckedRun, CheckedSharedMemory, CheckedSignal, CheckedSys, CheckedWasi, CheckedWorker,
     ForRead, ForWrite,
 };
+pub use dir::{DirAccess, DirGrant};
 pub use error::PermissionError;
-pub use fs::{DirAccess, DirGrant, Preopen};
+pub use fs::Preopen;
 pub use grant::{EnvPattern, Executable, Grant, Pattern};
 pub use net::{NetHost, NetPattern};
 
