@@ -215,15 +215,6 @@ impl DirGrant {
             ..self.clone()
         })
     }
-
-    /// Whether `inner` shows nothing that this grant does not show at the same place.
-    pub(super) fn implies(&self, inner: &Self) -> bool {
-        self.access.covers(inner.access)
-            && inner
-                .guest
-                .strip_prefix(&self.guest)
-                .is_ok_and(|rest| join(&self.host, rest) == inner.host)
-    }
 }
 
 fn open_host(

@@ -198,22 +198,7 @@ impl FsGrants {
             // Another directory under a name already taken stays hidden.
             let _ = both.insert(grant);
         }
-        both.without_repeats()
-    }
-
-    /// Leaves out grants that only repeat what the one around them shows anyway.
-    fn without_repeats(self) -> Self {
-        let around = |inner: &DirGrant| {
-            let outer = self.0.iter().filter(|outer| {
-                inner.guest() != outer.guest() && inner.guest().starts_with(outer.guest())
-            });
-            outer.max_by_key(|outer| outer.guest().components().count())
-        };
-        let kept = self
-            .0
-            .iter()
-            .filter(|inner| !around(inner).is_some_and(|outer| outer.implies(inner)));
-        Self(kept.cloned().collect())
+        both
     }
 
     /// See [`super::Permissions::preopens`].

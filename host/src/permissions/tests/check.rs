@@ -161,6 +161,10 @@ fn signals_reach_own_processes_without_a_grant() {
     for refused in [-1, 1, -78, 78, i32::MIN] {
         assert!(none.check_signal(refused, descendant).is_err(), "{refused}");
     }
+    assert!(
+        none.check_signal(-1, |_| true).is_err(),
+        "all processes are never only ours"
+    );
     let leads_group = rustix::process::getpgrp().as_raw_nonzero().get() == own;
     assert_eq!(none.check_signal(0, |_| false).is_ok(), leads_group);
     assert!(none.check_signal(0, |_| true).is_ok());
