@@ -95,17 +95,12 @@ impl CheckedRun {
     /// # Errors
     /// `ERR_ACCESS_DENIED`.
     pub fn check_env(&self, name: &str) -> Result<()> {
-        let loads_code = ["LD_", "DYLD_"]
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
+        let loads_code = ["LD_", "DYLD_"].iter().any(|prefix| name.starts_with(prefix))
             || matches!(name, "GCONV_PATH" | "GLIBC_TUNABLES");
         if !loads_code || self.everything {
             return Ok(());
         }
-        let what = format!(
-            "start {} with the loader variable {name}",
-            self.path.display()
-        );
+        let what = format!("start {} with the loader variable {name}", self.path.display());
         Err(ErrorRecord::access_denied("Run", name, &what, "--allow-run").into())
     }
 }
@@ -230,14 +225,9 @@ impl Permissions {
         };
         if self.run == Grant::All {
             let Some(path) = found else {
-                return Err(
-                    ErrorRecord::system_path(ErrorCode::Enoent, "spawn", file, None).into(),
-                );
+                return Err(ErrorRecord::system_path(ErrorCode::Enoent, "spawn", file, None).into());
             };
-            return Ok(CheckedRun {
-                path,
-                everything: true,
-            });
+            return Ok(CheckedRun { path, everything: true });
         }
         match found.and_then(|path| Executable::at(&path)) {
             Some(executable) if self.run.covers(&executable) => Ok(CheckedRun {
@@ -274,11 +264,7 @@ impl Permissions {
     ///
     /// # Errors
     /// `ERR_ACCESS_DENIED`.
-    pub fn check_signal(
-        &self,
-        pid: i32,
-        is_descendant: impl Fn(u32) -> bool,
-    ) -> Result<CheckedSignal> {
+    pub fn check_signal(&self, pid: i32, is_descendant: impl Fn(u32) -> bool) -> Result<CheckedSignal> {
         let leader = match pid {
             0 => u32::try_from(rustix::process::getpgrp().as_raw_nonzero().get()).ok(),
             // All processes: led by nobody.

@@ -48,10 +48,7 @@ impl DirAccess {
     }
 
     fn meet(self, other: Self) -> Option<Self> {
-        Self::from_parts(
-            self.reads() && other.reads(),
-            self.writes() && other.writes(),
-        )
+        Self::from_parts(self.reads() && other.reads(), self.writes() && other.writes())
     }
 
     pub(super) fn join(self, other: Self) -> Self {
@@ -59,10 +56,7 @@ impl DirAccess {
     }
 
     pub(super) fn without(self, other: Self) -> Option<Self> {
-        Self::from_parts(
-            self.reads() && !other.reads(),
-            self.writes() && !other.writes(),
-        )
+        Self::from_parts(self.reads() && !other.reads(), self.writes() && !other.writes())
     }
 
     /// Its short form in a `--dir` flag.
@@ -114,11 +108,7 @@ impl DirGrant {
     /// # Errors
     /// `host` is no directory or cannot be opened; a name that no flag could carry (a colon in
     /// `guest`, text that is not UTF-8).
-    pub fn open(
-        host: impl AsRef<Path>,
-        guest: &str,
-        access: DirAccess,
-    ) -> Result<Self, PermissionError> {
+    pub fn open(host: impl AsRef<Path>, guest: &str, access: DirAccess) -> Result<Self, PermissionError> {
         open_host(host.as_ref(), guest, access, Links::Follow)
     }
 
@@ -157,11 +147,7 @@ impl DirGrant {
 
     /// The flag that grants this again.
     pub(super) fn flag(&self) -> String {
-        let (host, guest, mode) = (
-            self.host.display(),
-            self.guest.display(),
-            self.access.suffix(),
-        );
+        let (host, guest, mode) = (self.host.display(), self.guest.display(), self.access.suffix());
         if self.host == self.guest {
             format!("--dir={host}:{mode},nofollow")
         } else {
@@ -192,10 +178,7 @@ impl DirGrant {
     pub(super) fn meet(&self, wanted: &Self) -> Option<Self> {
         let access = self.access.meet(wanted.access)?;
         if wanted.is_everything() {
-            return Some(Self {
-                access,
-                ..self.clone()
-            });
+            return Some(Self { access, ..self.clone() });
         }
         if let Ok(inner) = wanted.host.strip_prefix(&self.host) {
             // The paths say that `wanted` lies inside; a rename or link could have made that
@@ -217,12 +200,7 @@ impl DirGrant {
     }
 }
 
-fn open_host(
-    host: &Path,
-    guest: &str,
-    access: DirAccess,
-    links: Links,
-) -> Result<DirGrant, PermissionError> {
+fn open_host(host: &Path, guest: &str, access: DirAccess, links: Links) -> Result<DirGrant, PermissionError> {
     let refuse = |reason: String| PermissionError::Dir {
         text: host.display().to_string(),
         reason,
@@ -243,10 +221,7 @@ fn open_host(
 
 /// Splits `NAMES[:MODE]`. `a::ro` has no mode: `ro` is the guest's name there.
 fn split_mode(text: &str) -> (&str, DirAccess, Links) {
-    if let Some((names, mode)) = text
-        .rsplit_once(':')
-        .filter(|(names, _)| !names.ends_with(':'))
-    {
+    if let Some((names, mode)) = text.rsplit_once(':').filter(|(names, _)| !names.ends_with(':')) {
         let (mode, links) = match mode.strip_suffix(",nofollow") {
             Some(mode) => (mode, Links::Refuse),
             None => (mode, Links::Follow),

@@ -5,9 +5,7 @@
 #[non_exhaustive]
 pub enum PermissionError {
     /// A network pattern that is none.
-    #[error(
-        "bad network grant '{text}': {reason}; write it as --allow-net=127.0.0.1:8080,example.com"
-    )]
+    #[error("bad network grant '{text}': {reason}; write it as --allow-net=127.0.0.1:8080,example.com")]
     Net {
         /// The entry of the list.
         text: String,
@@ -39,9 +37,7 @@ pub enum PermissionError {
         reason: String,
     },
     /// One guest name for two directories.
-    #[error(
-        "both '{first}' and '{second}' are granted as '{guest}'; give one another name: --dir=HOST::GUEST"
-    )]
+    #[error("both '{first}' and '{second}' are granted as '{guest}'; give one another name: --dir=HOST::GUEST")]
     DirTaken {
         /// The guest's name.
         guest: String,

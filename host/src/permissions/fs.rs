@@ -47,11 +47,7 @@ impl FsGrants {
 
     /// Adds a grant; the same directory under the same name is widened.
     pub fn insert(&mut self, grant: DirGrant) -> std::result::Result<(), PermissionError> {
-        match self
-            .0
-            .iter_mut()
-            .find(|known| known.guest() == grant.guest())
-        {
+        match self.0.iter_mut().find(|known| known.guest() == grant.guest()) {
             None => self.0.push(grant),
             Some(known) if known.host() == grant.host() => {
                 known.access = known.access.join(grant.access);
@@ -87,9 +83,9 @@ impl FsGrants {
             return Err(denied(&absolute, wanted, &flag_for(&absolute, wanted)));
         };
         let host = join(innermost.host(), inner);
-        let allowed = around.iter().find(|(grant, inner)| {
-            grant.access.covers(wanted) && join(grant.host(), inner) == host
-        });
+        let allowed = around
+            .iter()
+            .find(|(grant, inner)| grant.access.covers(wanted) && join(grant.host(), inner) == host);
         let Some((grant, inner)) = allowed else {
             let guest = innermost.guest().display();
             // A guest whose names hide the host's learns no host path here.
@@ -101,16 +97,8 @@ impl FsGrants {
             return Err(denied(&absolute, wanted, &format!("--dir={host}{guest}")));
         };
         // No path at all opens nothing (`ENOENT`), not the current directory.
-        let relative = if path.is_empty() {
-            Path::new("")
-        } else {
-            or_dot(inner)
-        };
-        if grant
-            .dir()
-            .metadata(relative)
-            .is_err_and(|error| is_escape(&error))
-        {
+        let relative = if path.is_empty() { Path::new("") } else { or_dot(inner) };
+        if grant.dir().metadata(relative).is_err_and(|error| is_escape(&error)) {
             let flag = "a --dir for the place its symbolic links lead to";
             return Err(denied(&absolute, wanted, flag));
         }
@@ -122,29 +110,16 @@ impl FsGrants {
     }
 
     /// Opens the directory `path` as a grant of its own, which lies inside these.
-    pub fn sub_dir(
-        &self,
-        path: &str,
-        cwd: &Path,
-        guest: &str,
-        access: DirAccess,
-    ) -> Result<DirGrant> {
+    pub fn sub_dir(&self, path: &str, cwd: &Path, guest: &str, access: DirAccess) -> Result<DirGrant> {
         let place = self.check(path, cwd, access)?;
-        let guest = guest_name(&cwd.join(guest)).map_err(|reason| {
-            Box::new(ErrorRecord::invalid_arg_value(
-                "guest",
-                reason,
-                &format!("{guest:?}"),
-            ))
-        })?;
+        let guest = guest_name(&cwd.join(guest))
+            .map_err(|reason| Box::new(ErrorRecord::invalid_arg_value("guest", reason, &format!("{guest:?}"))))?;
         place
             .dir
             .open_dir(&place.relative)
             .and_then(|dir| DirGrant::over(dir, guest, access))
             .map_err(|error| {
-                let code = error
-                    .raw_os_error()
-                    .map_or(ErrorCode::Eacces, ErrorCode::from_errno);
+                let code = error.raw_os_error().map_or(ErrorCode::Eacces, ErrorCode::from_errno);
                 ErrorRecord::system_path(code, "open", path, None).into()
             })
     }
@@ -179,20 +154,17 @@ impl FsGrants {
 
     /// What both grant. A directory that cannot be looked at any more is left out.
     pub fn meet(&self, wanted: &Self) -> Self {
-        let pairs = wanted
-            .0
-            .iter()
-            .flat_map(|w| self.0.iter().map(move |mine| (mine, w)));
+        let pairs = wanted.0.iter().flat_map(|w| self.0.iter().map(move |mine| (mine, w)));
         let mut pairs: Vec<_> = pairs.collect();
         // Names given by `wanted` go before names kept from here, and these before names that
         // follow from a directory further out.
-        pairs.sort_by_key(|(mine, w)| {
-            match (w.is_everything(), w.host().starts_with(mine.host())) {
+        pairs.sort_by_key(
+            |(mine, w)| match (w.is_everything(), w.host().starts_with(mine.host())) {
                 (false, true) => 0,
                 (true, _) => 1,
                 (false, false) => 2,
-            }
-        });
+            },
+        );
         let mut both = Self::default();
         for grant in pairs.into_iter().filter_map(|(mine, w)| mine.meet(w)) {
             // Another directory under a name already taken stays hidden.

@@ -61,10 +61,7 @@ impl<T: Pattern> Grant<T> {
             (Self::All, grant) | (grant, Self::All) => grant.clone(),
             (Self::Some(mine), Self::Some(theirs)) => {
                 let mut both: Vec<T> = Vec::new();
-                for pattern in mine
-                    .iter()
-                    .flat_map(|a| theirs.iter().filter_map(|b| a.meet(b)))
-                {
+                for pattern in mine.iter().flat_map(|a| theirs.iter().filter_map(|b| a.meet(b))) {
                     if !both.iter().any(|kept| kept.covers(&pattern)) {
                         both.retain(|kept| !pattern.covers(kept));
                         both.push(pattern);
@@ -157,11 +154,7 @@ impl EnvPattern {
             return Err(refuse("a name has no `=`, `,` or NUL"));
         }
         let name = name.to_owned();
-        Ok(if wildcard {
-            Self::Prefix(name)
-        } else {
-            Self::Name(name)
-        })
+        Ok(if wildcard { Self::Prefix(name) } else { Self::Name(name) })
     }
 }
 
@@ -171,9 +164,7 @@ impl Pattern for EnvPattern {
             (Self::Name(a), Self::Name(b)) => return (a == b).then(|| self.clone()),
             (Self::Name(name), Self::Prefix(prefix)) => (self, name.starts_with(prefix.as_str())),
             (Self::Prefix(prefix), Self::Name(name)) => (other, name.starts_with(prefix.as_str())),
-            (Self::Prefix(a), Self::Prefix(b)) if a.len() >= b.len() => {
-                (self, a.starts_with(b.as_str()))
-            }
+            (Self::Prefix(a), Self::Prefix(b)) if a.len() >= b.len() => (self, a.starts_with(b.as_str())),
             (Self::Prefix(a), Self::Prefix(b)) => (other, b.starts_with(a.as_str())),
         };
         wider.then(|| narrower.clone())
@@ -215,8 +206,7 @@ impl Executable {
             std::path::absolute(text).map_err(|_| refuse("the current directory is gone"))?
         } else {
             let search = std::env::var_os("PATH").unwrap_or_default();
-            search_path(text, Path::new(""), &search)
-                .ok_or_else(|| refuse("no such program in PATH"))?
+            search_path(text, Path::new(""), &search).ok_or_else(|| refuse("no such program in PATH"))?
         };
         Self::at(&path).ok_or_else(|| refuse("the path has a comma or is not UTF-8"))
     }
@@ -308,9 +298,7 @@ mod tests {
             ("A*B", "`*` may only stand at the end"),
             ("A=B", "a name has no `=`"),
         ] {
-            let error = Grant::parse(text, EnvPattern::parse)
-                .unwrap_err()
-                .to_string();
+            let error = Grant::parse(text, EnvPattern::parse).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
             assert!(error.contains("--allow-env=HOME,APP_*"), "{error}");
         }
@@ -341,9 +329,7 @@ mod tests {
         let by_name = Executable::parse("sh").unwrap();
         assert_eq!(by_name, Executable::parse("/bin/sh").unwrap());
         assert_eq!(by_name.path(), Path::new("/bin/sh").canonicalize().unwrap());
-        let error = Executable::parse("no-such-program")
-            .unwrap_err()
-            .to_string();
+        let error = Executable::parse("no-such-program").unwrap_err().to_string();
         assert!(error.contains("no such program in PATH"), "{error}");
     }
 }

@@ -58,21 +58,12 @@ fn parse(text: &str) -> Result<NetPattern, &'static str> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (inside, after) = rest.split_once(']').ok_or("`]` is missing")?;
-            let address = inside
-                .parse::<Ipv6Addr>()
-                .map_err(|_| "not an IPv6 address")?;
+            let address = inside.parse::<Ipv6Addr>().map_err(|_| "not an IPv6 address")?;
             let port = match after {
                 "" => None,
-                after => Some(
-                    after
-                        .strip_prefix(':')
-                        .ok_or("only `:port` may follow `]`")?,
-                ),
+                after => Some(after.strip_prefix(':').ok_or("only `:port` may follow `]`")?),
             };
-            (
-                Some(NetHost::Address(IpAddr::V6(address).to_canonical())),
-                port,
-            )
+            (Some(NetHost::Address(IpAddr::V6(address).to_canonical())), port)
         }
         None => {
             let (host, port) = match text.split_once(':') {
@@ -97,8 +88,7 @@ fn parse_host(text: &str) -> Result<Option<NetHost>, &'static str> {
         return Ok(Some(NetHost::Address(address.to_canonical())));
     }
     let name = text.strip_suffix('.').unwrap_or(text);
-    let is_name_byte =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if name.is_empty() || name.starts_with('.') || !name.bytes().all(is_name_byte) {
         return Err("not a host name; give international names in their ASCII form");
     }
@@ -207,10 +197,7 @@ mod tests {
         ] {
             let error = NetPattern::parse(text).unwrap_err().to_string();
             assert!(error.contains(reason), "{text}: {error}");
-            assert!(
-                error.contains("--allow-net=127.0.0.1:8080,example.com"),
-                "{error}"
-            );
+            assert!(error.contains("--allow-net=127.0.0.1:8080,example.com"), "{error}");
         }
     }
 

@@ -50,9 +50,7 @@ impl Permissions {
             None => false,
             Some(Scope::Flag(capability)) => self.allows(capability),
             Some(Scope::Net) => has_in(&self.net, reference, |text| NetPattern::parse(text).ok()),
-            Some(Scope::Env) => has_in(&self.env, reference, |text| {
-                Some(EnvPattern::Name(text.to_owned()))
-            }),
+            Some(Scope::Env) => has_in(&self.env, reference, |text| Some(EnvPattern::Name(text.to_owned()))),
             Some(Scope::Run) => has_in(&self.run, reference, |text| Executable::parse(text).ok()),
             Some(Scope::Fs(access)) => {
                 let cwd = self.process_directory();
@@ -84,15 +82,9 @@ impl Permissions {
                 return Ok(());
             }
             (Scope::Fs(access), reference) => self.drop_directory(access, reference),
-            (Scope::Net, reference) => drop_in(&mut self.net, reference, |text| {
-                NetPattern::parse(text).ok()
-            }),
-            (Scope::Env, reference) => drop_in(&mut self.env, reference, |text| {
-                EnvPattern::parse(text).ok()
-            }),
-            (Scope::Run, reference) => drop_in(&mut self.run, reference, |text| {
-                Executable::parse(text).ok()
-            }),
+            (Scope::Net, reference) => drop_in(&mut self.net, reference, |text| NetPattern::parse(text).ok()),
+            (Scope::Env, reference) => drop_in(&mut self.env, reference, |text| EnvPattern::parse(text).ok()),
+            (Scope::Run, reference) => drop_in(&mut self.run, reference, |text| Executable::parse(text).ok()),
         };
         match (dropped, reference) {
             (false, Some(reference)) => invalid(
@@ -112,8 +104,7 @@ impl Permissions {
         self.fs.drop(path, access);
         let unchanged = self.fs == before;
         let still_has = |wanted| path.is_some() && self.fs.has(path, wanted);
-        let still = (access.reads() && still_has(DirAccess::Read))
-            || (access.writes() && still_has(DirAccess::Write));
+        let still = (access.reads() && still_has(DirAccess::Read)) || (access.writes() && still_has(DirAccess::Write));
         !(unchanged && still)
     }
 
@@ -124,11 +115,7 @@ impl Permissions {
     }
 }
 
-fn has_in<T: Pattern>(
-    grant: &Grant<T>,
-    reference: Option<&str>,
-    parse: impl Fn(&str) -> Option<T>,
-) -> bool {
+fn has_in<T: Pattern>(grant: &Grant<T>, reference: Option<&str>, parse: impl Fn(&str) -> Option<T>) -> bool {
     match reference {
         None => *grant == Grant::All,
         Some(text) => parse(text).is_some_and(|wanted| grant.covers(&wanted)),
@@ -136,11 +123,7 @@ fn has_in<T: Pattern>(
 }
 
 /// Returns false if no grant equals the reference but a wider one covers it, or it is malformed.
-fn drop_in<T: Pattern>(
-    grant: &mut Grant<T>,
-    reference: Option<&str>,
-    parse: impl Fn(&str) -> Option<T>,
-) -> bool {
+fn drop_in<T: Pattern>(grant: &mut Grant<T>, reference: Option<&str>, parse: impl Fn(&str) -> Option<T>) -> bool {
     let Some(text) = reference else {
         *grant = Grant::None;
         return true;

@@ -9,22 +9,9 @@ use crate::permissions::{Capability, Grant, NetHost, Permissions};
 
 fn refusal<T: std::fmt::Debug>(result: Result<T>) -> (String, String, String) {
     let record = *result.unwrap_err();
-    assert_eq!(
-        record.code.as_deref(),
-        Some("ERR_ACCESS_DENIED"),
-        "{record}"
-    );
-    let flag = record
-        .message
-        .rsplit_once("allow it with ")
-        .unwrap()
-        .1
-        .to_owned();
-    (
-        record.permission.unwrap().into_owned(),
-        record.resource.unwrap(),
-        flag,
-    )
+    assert_eq!(record.code.as_deref(), Some("ERR_ACCESS_DENIED"), "{record}");
+    let flag = record.message.rsplit_once("allow it with ").unwrap().1.to_owned();
+    (record.permission.unwrap().into_owned(), record.resource.unwrap(), flag)
 }
 
 fn expect(permission: &str, resource: &str, flag: &str) -> (String, String, String) {
@@ -44,10 +31,7 @@ fn refusals_carry_permission_resource_and_flag() {
             refusal(none.check_worker("")),
             expect("WorkerThreads", "", "--allow-worker"),
         ),
-        (
-            refusal(none.check_sys("uid")),
-            expect("Sys", "uid", "--allow-sys"),
-        ),
+        (refusal(none.check_sys("uid")), expect("Sys", "uid", "--allow-sys")),
         (
             refusal(none.check_shared_memory("")),
             expect("SharedMemory", "", "--allow-shared-memory"),
@@ -56,14 +40,8 @@ fn refusals_carry_permission_resource_and_flag() {
             refusal(none.check_inspector("")),
             expect("Inspector", "", "--allow-inspector"),
         ),
-        (
-            refusal(none.check_ffi("")),
-            expect("FFI", "", "--allow-ffi"),
-        ),
-        (
-            refusal(none.check_wasi("")),
-            expect("WASI", "", "--allow-wasi"),
-        ),
+        (refusal(none.check_ffi("")), expect("FFI", "", "--allow-ffi")),
+        (refusal(none.check_wasi("")), expect("WASI", "", "--allow-wasi")),
         (
             refusal(none.check_env("HOME")),
             expect("Env", "HOME", "--allow-env=HOME"),
@@ -98,10 +76,7 @@ fn a_refused_addon_has_its_own_code() {
     let record = Permissions::none().check_addon("/a.wasm").unwrap_err();
     assert!(record.is_code("ERR_DLOPEN_DISABLED"));
     assert_eq!(record.permission.as_deref(), Some("Addon"));
-    assert!(
-        record.message.ends_with("allow it with --allow-dlopen"),
-        "{record}"
-    );
+    assert!(record.message.ends_with("allow it with --allow-dlopen"), "{record}");
     let _ = Permissions::none()
         .allow(Capability::Addon)
         .check_addon("/a.wasm")
@@ -129,9 +104,7 @@ fn the_flag_a_refusal_names_allows_the_same_call() {
                 .map(drop),
             permissions.check_net("[::1]:80").map(drop),
             permissions.check_signal(1, |_| false).map(drop),
-            permissions
-                .check_read("/etc/passwd", Path::new("/"))
-                .map(drop),
+            permissions.check_read("/etc/passwd", Path::new("/")).map(drop),
             permissions.check_write("x", Path::new("/tmp")).map(drop),
         ]
     };
@@ -140,10 +113,7 @@ fn the_flag_a_refusal_names_allows_the_same_call() {
         let message = refused.unwrap_err().message;
         let flag = message.rsplit_once("allow it with ").unwrap().1;
         let granted = none.clone().with_flag(flag).unwrap();
-        assert!(
-            try_all(&granted)[n].is_ok(),
-            "{flag} does not allow: {message}"
-        );
+        assert!(try_all(&granted)[n].is_ok(), "{flag} does not allow: {message}");
     }
 }
 
@@ -153,10 +123,7 @@ fn signals_reach_own_processes_without_a_grant() {
     let own = i32::try_from(std::process::id()).unwrap();
     let descendant = |pid| pid == 77;
     for allowed in [own, -own, 77, -77] {
-        assert_eq!(
-            none.check_signal(allowed, descendant).unwrap().pid(),
-            allowed
-        );
+        assert_eq!(none.check_signal(allowed, descendant).unwrap().pid(), allowed);
     }
     for refused in [-1, 1, -78, 78, i32::MIN] {
         assert!(none.check_signal(refused, descendant).is_err(), "{refused}");
@@ -187,21 +154,12 @@ fn a_granted_executable_is_run_by_its_canonical_path() {
         ("../bin/sh", "/etc", ""),
         ("sh", "/", "bin"),
     ] {
-        let run = granted
-            .check_run(file, Path::new(cwd), OsStr::new(search))
-            .unwrap();
+        let run = granted.check_run(file, Path::new(cwd), OsStr::new(search)).unwrap();
         assert_eq!(run.path(), canonical, "{file} in {cwd}");
     }
-    for (file, search) in [
-        ("sh", "/nowhere"),
-        ("/bin/cat", ""),
-        ("cat", "/bin"),
-        ("", "/bin"),
-    ] {
+    for (file, search) in [("sh", "/nowhere"), ("/bin/cat", ""), ("cat", "/bin"), ("", "/bin")] {
         assert!(
-            granted
-                .check_run(file, Path::new("/"), OsStr::new(search))
-                .is_err(),
+            granted.check_run(file, Path::new("/"), OsStr::new(search)).is_err(),
             "{file}"
         );
     }
@@ -233,15 +191,8 @@ fn a_name_found_nowhere_is_no_question_of_permission_when_all_is_granted() {
 #[test]
 fn malformed_addresses_are_bad_values() {
     let all = Permissions::none().allow_net(Grant::All);
-    assert!(
-        all.check_net("a b")
-            .unwrap_err()
-            .is_code("ERR_INVALID_ARG_VALUE")
-    );
+    assert!(all.check_net("a b").unwrap_err().is_code("ERR_INVALID_ARG_VALUE"));
     let checked = all.check_net("Example.com:443").unwrap();
-    assert_eq!(
-        checked.host(),
-        Some(&NetHost::Name("example.com".to_owned()))
-    );
+    assert_eq!(checked.host(), Some(&NetHost::Name("example.com".to_owned())));
     assert_eq!(checked.port(), Some(443));
 }

@@ -57,14 +57,11 @@ impl Tree {
     }
 
     fn permissions(&self, grants: &[(&str, &str, DirAccess)]) -> Permissions {
-        grants.iter().fold(
-            Permissions::none(),
-            |permissions, (inner, guest, access)| {
-                permissions
-                    .with_dir(self.grant(inner, guest, *access))
-                    .unwrap()
-            },
-        )
+        grants
+            .iter()
+            .fold(Permissions::none(), |permissions, (inner, guest, access)| {
+                permissions.with_dir(self.grant(inner, guest, *access)).unwrap()
+            })
     }
 }
 

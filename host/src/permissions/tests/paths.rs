@@ -10,10 +10,7 @@ use crate::permissions::{DirAccess, DirGrant, PermissionError, Permissions};
 #[test]
 fn paths_resolve_by_guest_names_and_the_current_directory() {
     let tree = Tree::new();
-    let permissions = tree.permissions(&[
-        ("a", "/data", DirAccess::Read),
-        ("b", "/data/b", DirAccess::Read),
-    ]);
+    let permissions = tree.permissions(&[("a", "/data", DirAccess::Read), ("b", "/data/b", DirAccess::Read)]);
     for (path, cwd, content) in [
         ("/data/file", ROOT, "a/file"),
         ("/data/sub/../file", ROOT, "a/file"),
@@ -28,11 +25,7 @@ fn paths_resolve_by_guest_names_and_the_current_directory() {
         ("/data/b/file", ROOT, "b/file"),
         ("b/file", "/data", "b/file"),
     ] {
-        assert_eq!(
-            read(&permissions, path, cwd).unwrap(),
-            content,
-            "{path} in {cwd}"
-        );
+        assert_eq!(read(&permissions, path, cwd).unwrap(), content, "{path} in {cwd}");
     }
     let checked = permissions.check_read("/data", Path::new(ROOT)).unwrap();
     assert_eq!(
@@ -65,9 +58,7 @@ fn neither_dots_nor_links_lead_out() {
             assert!(refused.unwrap_err().is_code("ERR_ACCESS_DENIED"), "{path}");
         }
     }
-    let nul = permissions
-        .check_read("/data/\0", Path::new(ROOT))
-        .unwrap_err();
+    let nul = permissions.check_read("/data/\0", Path::new(ROOT)).unwrap_err();
     assert!(nul.is_code("ERR_INVALID_ARG_VALUE"));
 }
 
@@ -75,9 +66,7 @@ fn neither_dots_nor_links_lead_out() {
 fn a_link_made_after_the_check_does_not_lead_out_either() {
     let tree = Tree::new();
     let permissions = tree.permissions(&[("a", "/data", DirAccess::ReadWrite)]);
-    let checked = permissions
-        .check_read("/data/sub/file", Path::new(ROOT))
-        .unwrap();
+    let checked = permissions.check_read("/data/sub/file", Path::new(ROOT)).unwrap();
     fs::remove_dir_all(tree.path("a/sub")).unwrap();
     symlink("../b", tree.path("a/sub")).unwrap();
     assert!(checked.dir().open(checked.relative()).is_err());
@@ -98,25 +87,13 @@ fn missing_files_and_empty_paths_pass_the_check_and_fail_to_open() {
 fn reading_and_writing_are_granted_apart_and_add_up() {
     let tree = Tree::new();
     let read_only = tree.permissions(&[("a", "/data", DirAccess::Read)]);
-    let refused = read_only
-        .check_write("/data/file", Path::new(ROOT))
-        .unwrap_err();
+    let refused = read_only.check_write("/data/file", Path::new(ROOT)).unwrap_err();
     assert_eq!(refused.permission.as_deref(), Some("FileSystemWrite"));
     assert!(refused.message.ends_with("--dir=HOST::/data"), "{refused}");
 
-    let same = [
-        ("a", "/d", DirAccess::ReadWrite),
-        ("a/sub", "/d/sub", DirAccess::Read),
-    ];
-    assert!(
-        tree.permissions(&same)
-            .check_write("/d/sub/x", Path::new(ROOT))
-            .is_ok()
-    );
-    let other = [
-        ("a", "/d", DirAccess::ReadWrite),
-        ("b", "/d/sub", DirAccess::Read),
-    ];
+    let same = [("a", "/d", DirAccess::ReadWrite), ("a/sub", "/d/sub", DirAccess::Read)];
+    assert!(tree.permissions(&same).check_write("/d/sub/x", Path::new(ROOT)).is_ok());
+    let other = [("a", "/d", DirAccess::ReadWrite), ("b", "/d/sub", DirAccess::Read)];
     assert!(
         tree.permissions(&other)
             .check_write("/d/sub/x", Path::new(ROOT))
@@ -134,23 +111,14 @@ fn dir_flags_are_parsed_and_refused_with_a_reason() {
         (":rw", DirAccess::ReadWrite),
     ] {
         let plain = DirGrant::parse(&format!("{host}{mode}")).unwrap();
-        assert_eq!(
-            (plain.guest(), plain.access()),
-            (tree.path("a").as_path(), access)
-        );
+        assert_eq!((plain.guest(), plain.access()), (tree.path("a").as_path(), access));
         let named = DirGrant::parse(&format!("{host}::/x/../data{mode}")).unwrap();
-        assert_eq!(
-            (named.guest(), named.access()),
-            (Path::new("/data"), access)
-        );
+        assert_eq!((named.guest(), named.access()), (Path::new("/data"), access));
     }
     let here = DirGrant::parse(".").unwrap();
     assert_eq!(here.guest(), std::env::current_dir().unwrap());
     let named_ro = DirGrant::parse(&format!("{host}::ro")).unwrap();
-    assert_eq!(
-        named_ro.guest(),
-        std::env::current_dir().unwrap().join("ro")
-    );
+    assert_eq!(named_ro.guest(), std::env::current_dir().unwrap().join("ro"));
     assert_eq!(named_ro.access(), DirAccess::ReadWrite);
 
     for (text, reason) in [
@@ -177,10 +145,7 @@ fn one_guest_name_stands_for_one_directory() {
         .clone()
         .with_dir(tree.grant("a", "/data", DirAccess::Write))
         .unwrap();
-    assert_eq!(
-        widened,
-        tree.permissions(&[("a", "/data", DirAccess::ReadWrite)])
-    );
+    assert_eq!(widened, tree.permissions(&[("a", "/data", DirAccess::ReadWrite)]));
     let taken = permissions.with_dir(tree.grant("b", "/data", DirAccess::Read));
     assert!(matches!(taken, Err(PermissionError::DirTaken { .. })));
 }
@@ -204,10 +169,7 @@ fn preopens_follow_the_current_directory() {
     assert_eq!(names("/data"), ["/data", "."]);
     assert_eq!(names("/data/sub"), ["/data", "."]);
     let preopens = permissions.preopens(Path::new("/data/sub"));
-    assert_eq!(
-        preopens[1].dir.read_to_string("file").unwrap(),
-        "a/sub/file"
-    );
+    assert_eq!(preopens[1].dir.read_to_string("file").unwrap(), "a/sub/file");
     assert_eq!(
         permissions.guest_path(&tree.path("a/sub")).unwrap(),
         Path::new("/data/sub")
@@ -220,20 +182,12 @@ fn sub_dir_opens_only_what_is_granted() {
     let tree = Tree::new();
     let permissions = tree.permissions(&[("a", "/data", DirAccess::Read)]);
     let cwd = Path::new("/data");
-    let sub = permissions
-        .sub_dir("in", cwd, "/s", DirAccess::Read)
-        .unwrap();
+    let sub = permissions.sub_dir("in", cwd, "/s", DirAccess::Read).unwrap();
     assert_eq!(
         (sub.host(), sub.guest()),
         (tree.path("a/sub").as_path(), Path::new("/s"))
     );
-    let code = |path, guest, access| {
-        permissions
-            .sub_dir(path, cwd, guest, access)
-            .unwrap_err()
-            .code
-            .unwrap()
-    };
+    let code = |path, guest, access| permissions.sub_dir(path, cwd, guest, access).unwrap_err().code.unwrap();
     assert_eq!(code("in", "/s", DirAccess::ReadWrite), "ERR_ACCESS_DENIED");
     assert_eq!(code("out", "/s", DirAccess::Read), "ERR_ACCESS_DENIED");
     assert_eq!(code("/etc", "/s", DirAccess::Read), "ERR_ACCESS_DENIED");
@@ -245,9 +199,7 @@ fn sub_dir_opens_only_what_is_granted() {
 #[test]
 fn a_child_does_not_follow_a_link_put_in_place_of_its_directory() {
     let tree = Tree::new();
-    let flags = tree
-        .permissions(&[("a/sub", "/s", DirAccess::Read)])
-        .flags();
+    let flags = tree.permissions(&[("a/sub", "/s", DirAccess::Read)]).flags();
     fs::remove_dir_all(tree.path("a/sub")).unwrap();
     symlink("../b", tree.path("a/sub")).unwrap();
     let error = Permissions::from_flags(flags.iter().map(String::as_str)).unwrap_err();

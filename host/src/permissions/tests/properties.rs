@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{ROOT, Tree};
 use crate::permissions::{
-    Capability, DirAccess, DirGrant, EnvPattern, Executable, Grant, NetPattern, Pattern,
-    Permissions,
+    Capability, DirAccess, DirGrant, EnvPattern, Executable, Grant, NetPattern, Pattern, Permissions,
 };
 
 /// Random sets over few names, so that they overlap often.
@@ -88,18 +87,9 @@ impl Pool {
             dirs.push(DirGrant::open("/", "/", access).unwrap());
         }
         Self {
-            net: net
-                .iter()
-                .map(|text| NetPattern::parse(text).unwrap())
-                .collect(),
-            run: run
-                .iter()
-                .map(|text| Executable::parse(text).unwrap())
-                .collect(),
-            env: env
-                .iter()
-                .map(|text| EnvPattern::parse(text).unwrap())
-                .collect(),
+            net: net.iter().map(|text| NetPattern::parse(text).unwrap()).collect(),
+            run: run.iter().map(|text| Executable::parse(text).unwrap()).collect(),
+            env: env.iter().map(|text| EnvPattern::parse(text).unwrap()).collect(),
             dirs,
             tree,
         }
@@ -118,8 +108,7 @@ impl Pool {
             "/t/b/file",
             "/etc/x",
         ];
-        let hosts = ["a/file", "a/sub/file", "b/file"]
-            .map(|inner| self.tree.path(inner).display().to_string());
+        let hosts = ["a/file", "a/sub/file", "b/file"].map(|inner| self.tree.path(inner).display().to_string());
         names.into_iter().map(str::to_owned).chain(hosts).collect()
     }
 }
@@ -149,25 +138,15 @@ fn narrowing_never_grants_what_either_refuses() {
     for _ in 0..400 {
         let (mine, wanted) = (random.permissions(&pool), random.permissions(&pool));
         let both = mine.narrow(&wanted);
-        let refused_by_one = |scope: &str, reference: Option<&str>| {
-            !(mine.has(scope, reference) && wanted.has(scope, reference))
-        };
+        let refused_by_one =
+            |scope: &str, reference: Option<&str>| !(mine.has(scope, reference) && wanted.has(scope, reference));
         for capability in Capability::ALL {
             assert_eq!(
                 both.allows(capability),
                 mine.allows(capability) && wanted.allows(capability)
             );
         }
-        let net = [
-            "a:1",
-            "a:2",
-            "b:1",
-            "b:2",
-            "127.0.0.1:1",
-            "127.0.0.1",
-            "[::1]:2",
-            "a",
-        ];
+        let net = ["a:1", "a:2", "b:1", "b:2", "127.0.0.1:1", "127.0.0.1", "[::1]:2", "a"];
         let env = ["A", "AB", "ABC", "AC", "B", "C"];
         let run = ["/bin/sh", "/bin/cat", "/no/such", "/bin/ls"];
         let lists = [("net", &net[..]), ("env", &env[..]), ("run", &run[..])];
@@ -185,10 +164,7 @@ fn narrowing_never_grants_what_either_refuses() {
             for access in [DirAccess::Read, DirAccess::Write] {
                 let Some(host) = resolves(&both, &path, access) else {
                     // The same place, allowed to both, must not get lost.
-                    let places = (
-                        resolves(&mine, &path, access),
-                        resolves(&wanted, &path, access),
-                    );
+                    let places = (resolves(&mine, &path, access), resolves(&wanted, &path, access));
                     assert!(
                         places.0.is_none() || places.0 != places.1,
                         "{path} lost\n{mine:?}\n{wanted:?}"
@@ -196,21 +172,12 @@ fn narrowing_never_grants_what_either_refuses() {
                     continue;
                 };
                 granted_paths += 1;
-                assert!(
-                    allows_host(&mine, &host, access),
-                    "{path}\n{mine:?}\n{wanted:?}"
-                );
-                assert!(
-                    allows_host(&wanted, &host, access),
-                    "{path}\n{mine:?}\n{wanted:?}"
-                );
+                assert!(allows_host(&mine, &host, access), "{path}\n{mine:?}\n{wanted:?}");
+                assert!(allows_host(&wanted, &host, access), "{path}\n{mine:?}\n{wanted:?}");
             }
         }
     }
-    assert!(
-        granted_paths > 500,
-        "the sets overlap too rarely: {granted_paths}"
-    );
+    assert!(granted_paths > 500, "the sets overlap too rarely: {granted_paths}");
 }
 
 #[test]
@@ -246,8 +213,8 @@ fn flags_reproduce_the_set() {
         let flags = set.flags();
         let again = Permissions::from_flags(flags.iter().map(String::as_str)).unwrap();
         // The list `*` is read as everything, which is the same.
-        let same_env = set.env == again.env
-            || (again.env == Grant::All && set.env.covers(&EnvPattern::Prefix(String::new())));
+        let same_env =
+            set.env == again.env || (again.env == Grant::All && set.env.covers(&EnvPattern::Prefix(String::new())));
         assert!(same_env, "{flags:?}");
         assert_eq!(
             Permissions {

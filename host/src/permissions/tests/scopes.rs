@@ -82,12 +82,10 @@ fn drop_gives_up_whole_scopes() {
         let mut permissions = Permissions::all().unwrap();
         permissions.drop(scope, None).unwrap();
         assert!(!permissions.has(scope, None), "{scope}");
-        let left: Vec<_> = [
-            "child", "worker", "net", "run", "env", "sys", "fs.read", "fs.write",
-        ]
-        .into_iter()
-        .filter(|other| !permissions.has(other, None))
-        .collect();
+        let left: Vec<_> = ["child", "worker", "net", "run", "env", "sys", "fs.read", "fs.write"]
+            .into_iter()
+            .filter(|other| !permissions.has(other, None))
+            .collect();
         let expected: &[&str] = match scope {
             "fs" => &["fs.read", "fs.write"],
             "inspector" | "wasi" | "addon" | "ffi" | "signal" | "shared_memory" => &[],
@@ -101,19 +99,13 @@ fn drop_gives_up_whole_scopes() {
 fn drop_takes_exactly_the_grant_it_names() {
     let tree = Tree::new();
     let mut permissions = tree
-        .permissions(&[
-            ("a", "/a", DirAccess::ReadWrite),
-            ("b", "/b", DirAccess::ReadWrite),
-        ])
+        .permissions(&[("a", "/a", DirAccess::ReadWrite), ("b", "/b", DirAccess::ReadWrite)])
         .allow_net(Permissions::parse_net("a:1,b").unwrap())
         .allow_env(Permissions::parse_env("X*,Y").unwrap());
     let mut refused = |scope, reference| {
         let before = permissions.clone();
         let error = permissions.drop(scope, Some(reference)).unwrap_err();
-        assert!(
-            error.is_code("ERR_INVALID_ARG_VALUE"),
-            "{scope} {reference}"
-        );
+        assert!(error.is_code("ERR_INVALID_ARG_VALUE"), "{scope} {reference}");
         assert_eq!(permissions, before, "{scope} {reference}");
     };
     refused("fs.read", "/a/sub");
@@ -154,12 +146,7 @@ fn bad_flags_are_refused() {
         "--deny-worker=1",
     ] {
         let refused = Permissions::from_flags([flag]);
-        assert_eq!(
-            refused,
-            Err(PermissionError::Flag {
-                text: flag.to_owned()
-            })
-        );
+        assert_eq!(refused, Err(PermissionError::Flag { text: flag.to_owned() }));
     }
     let tree = Tree::new();
     let dir = format!("--dir={}::/x", tree.path("a").display());
