@@ -29,9 +29,8 @@ use std::path::{Path, PathBuf};
 use nodule_abi::error::Result;
 
 pub use check::{
-    CheckedAddon, CheckedChild, CheckedEnv, CheckedFfi, CheckedInspector, CheckedNet, CheckedPath,
-    CheckedRun, CheckedSharedMemory, CheckedSignal, CheckedSys, CheckedWasi, CheckedWorker,
-    ForRead, ForWrite,
+    CheckedAddon, CheckedChild, CheckedEnv, CheckedFfi, CheckedInspector, CheckedNet, CheckedPath, CheckedRun,
+    CheckedSharedMemory, CheckedSignal, CheckedSys, CheckedWasi, CheckedWorker, ForRead, ForWrite,
 };
 pub use dir::{DirAccess, DirGrant};
 pub use error::PermissionError;
@@ -280,13 +279,7 @@ impl Permissions {
     ///
     /// # Errors
     /// `ERR_ACCESS_DENIED`, `ERR_INVALID_ARG_VALUE` for a bad name, or why it cannot be opened.
-    pub fn sub_dir(
-        &self,
-        path: &str,
-        cwd: &Path,
-        guest: &str,
-        access: DirAccess,
-    ) -> Result<DirGrant> {
+    pub fn sub_dir(&self, path: &str, cwd: &Path, guest: &str, access: DirAccess) -> Result<DirGrant> {
         self.fs.sub_dir(path, cwd, guest, access)
     }
 
@@ -309,26 +302,23 @@ impl Permissions {
             self.run.flags("--allow-run"),
             self.env.flags("--allow-env"),
         ];
-        let capabilities = Capability::ALL.into_iter().filter_map(|capability| {
-            match (capability, self.allows(capability)) {
-                (Capability::Worker, true) => None,
-                (Capability::Worker, false) => Some(DENY_WORKER.to_owned()),
-                (_, granted) => granted.then(|| capability.flag().to_owned()),
-            }
-        });
+        let capabilities =
+            Capability::ALL
+                .into_iter()
+                .filter_map(|capability| match (capability, self.allows(capability)) {
+                    (Capability::Worker, true) => None,
+                    (Capability::Worker, false) => Some(DENY_WORKER.to_owned()),
+                    (_, granted) => granted.then(|| capability.flag().to_owned()),
+                });
         let dirs = self.fs.iter().map(DirGrant::flag);
-        dirs.chain(lists.into_iter().flatten())
-            .chain(capabilities)
-            .collect()
+        dirs.chain(lists.into_iter().flatten()).chain(capabilities).collect()
     }
 
     /// The set that these flags grant, beginning with [`Permissions::none`].
     ///
     /// # Errors
     /// A flag that is none, or a grant that cannot be made.
-    pub fn from_flags<'a>(
-        flags: impl IntoIterator<Item = &'a str>,
-    ) -> std::result::Result<Self, PermissionError> {
+    pub fn from_flags<'a>(flags: impl IntoIterator<Item = &'a str>) -> std::result::Result<Self, PermissionError> {
         flags.into_iter().try_fold(Self::none(), Self::with_flag)
     }
 
@@ -337,30 +327,16 @@ impl Permissions {
             Some((flag, value)) => (flag, Some(value)),
             None => (text, None),
         };
-        let capability = Capability::ALL
-            .into_iter()
-            .find(|capability| capability.flag() == flag);
+        let capability = Capability::ALL.into_iter().find(|capability| capability.flag() == flag);
         match (flag, value, capability) {
-            (ALLOW_ALL, None, _) => self
-                .fs
-                .iter()
-                .cloned()
-                .try_fold(Self::all()?, Self::with_dir),
+            (ALLOW_ALL, None, _) => self.fs.iter().cloned().try_fold(Self::all()?, Self::with_dir),
             (DENY_WORKER, None, _) => Ok(self.deny(Capability::Worker)),
             ("--dir", Some(value), _) => self.with_dir(DirGrant::parse(value)?),
-            ("--allow-net", value, _) => {
-                Ok(self.allow_net(Self::parse_net(value.unwrap_or_default())?))
-            }
-            ("--allow-run", value, _) => {
-                Ok(self.allow_run(Self::parse_run(value.unwrap_or_default())?))
-            }
-            ("--allow-env", value, _) => {
-                Ok(self.allow_env(Self::parse_env(value.unwrap_or_default())?))
-            }
+            ("--allow-net", value, _) => Ok(self.allow_net(Self::parse_net(value.unwrap_or_default())?)),
+            ("--allow-run", value, _) => Ok(self.allow_run(Self::parse_run(value.unwrap_or_default())?)),
+            ("--allow-env", value, _) => Ok(self.allow_env(Self::parse_env(value.unwrap_or_default())?)),
             (_, None, Some(capability)) => Ok(self.allow(capability)),
-            _ => Err(PermissionError::Flag {
-                text: text.to_owned(),
-            }),
+            _ => Err(PermissionError::Flag { text: text.to_owned() }),
         }
     }
 }
