@@ -77,7 +77,11 @@ pub fn execve(permissions: &Permissions, limits: &Limits, request: Request) -> R
         (host, arguments)
     } else {
         let search = env.iter().find(|(key, _)| key == "PATH").map_or("", |(_, value)| value.as_str());
-        let program = permissions.check_run(&file, &super::directory::cwd(permissions)?, search.as_ref())?;
+        let cwd = std::env::current_dir().map_err(|_| failed(ErrorCode::Enoent))?;
+        let program = permissions.check_run(&file, &cwd, search.as_ref())?;
+        for (name, _) in &env {
+            program.check_env(name)?;
+        }
         (program.path().to_string_lossy().into_owned(), args)
     };
     let invalid = |_| failed(ErrorCode::Einval);
