@@ -121,7 +121,8 @@ impl Channel {
         }
     }
 
-    fn is_ready(&self) -> io::Result<bool> {
+    /// Whether the stream can be used now; an end or an error counts.
+    pub fn is_ready(&self) -> io::Result<bool> {
         Ok(poll(self.fd(), self.direction, Timespec { tv_sec: 0, tv_nsec: 0 })?)
     }
 

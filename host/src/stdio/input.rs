@@ -182,6 +182,15 @@ impl Reader {
         Poll::Ready(())
     }
 
+    /// Whether a read would not say `WouldBlock`.
+    fn is_ready(&mut self) -> io::Result<bool> {
+        match self {
+            Self::Bytes { .. } => Ok(true),
+            Self::Channel(channel) => opened(channel)?.is_ready(),
+            Self::Stream { .. } => Ok(self.poll_ahead(&mut Context::from_waker(Waker::noop())).is_ready()),
+        }
+    }
+
     /// Waits until a read would not say `WouldBlock`.
     async fn ready(&mut self) -> io::Result<()> {
         match self {
@@ -246,6 +255,16 @@ impl Stdin {
         let mut reader = self.reader.lock().await;
         reader.ready().await?;
         Ok(reader.available())
+    }
+
+    /// As [`Stdin::ready`], if a read would not wait.
+    pub fn ready_now(&self) -> Option<io::Result<u64>> {
+        let mut reader = self.reader.try_lock().ok()?;
+        match reader.is_ready() {
+            Ok(true) => Some(Ok(reader.available())),
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
+        }
     }
 
     /// As [`Stdin::try_read`], for the stream API: after `WouldBlock`, `notify` is called when there is something to
@@ -325,7 +344,7 @@ mod tests {
     #[tokio::test]
     async fn bytes_are_read_to_their_end() {
         let stdin = Input::bytes("hello").open();
-        assert_eq!(stdin.ready().await.unwrap(), 5);
+        assert_eq!(stdin.ready_now().unwrap().unwrap(), 5);
         let mut buffer = [0; 3];
         assert_eq!(stdin.read(&mut buffer).await.unwrap(), 3);
         assert_eq!(&buffer, b"hel");
@@ -340,6 +359,7 @@ mod tests {
         let (mut writer, stdin) = piped();
         let mut buffer = [0; 4];
         assert_eq!(stdin.try_read(&mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert!(stdin.ready_now().is_none());
         let writing = tokio::spawn(async move {
             writer.write_all(b"abcdef").await.unwrap();
         });
