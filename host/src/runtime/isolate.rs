@@ -248,7 +248,7 @@ impl IsolateBuilder {
             terminate: CancellationToken::new(),
         });
         let process = ProcessState::new(self.process, &self.module, &self.permissions, self.role)?;
-        let wasi = wasi::context(&process, &self.permissions);
+        let wasi = wasi::context(&self.permissions);
         let state = IsolateState {
             extensions: self.extensions,
             shared: Arc::clone(&shared),

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use nodule_abi::error::ErrorRecord;
 use tokio_util::sync::CancellationToken;
 use wasmtime::{Func, Global, Instance, Memory, Table};
-use wasmtime_wasi::p1::WasiP1Ctx;
 
 use super::control::{Control, ControlRequest};
 use super::isolate::{IsolateId, IsolateRole};
@@ -20,6 +19,7 @@ use crate::permissions::Permissions;
 use crate::process::{self, ProcessState};
 use crate::stdio::IsolateStdio;
 use crate::timers::Timers;
+use crate::wasi::WasiState;
 
 /// The part of an isolate that others may reach while it runs.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ pub struct IsolateState {
     pub(crate) limits: Limits,
     pub(crate) limiter: MemoryLimiter,
     pub(crate) permissions: Permissions,
-    pub(crate) wasi: WasiP1Ctx,
+    pub(crate) wasi: WasiState,
     pub(crate) stdio: IsolateStdio,
     pub(crate) handles: Handles,
     pub(crate) timers: Timers,

@@ -134,8 +134,7 @@ impl Channel {
         if let Access::BlockingThread(fd) = &self.access {
             return wait_on_thread(Arc::clone(fd), self.direction).await;
         }
-        // Registered for this wait only: streams of the process outlive the runtime of an embedder.
-        let watch = AsyncFd::with_interest(self.fd(), self.direction.interest())?;
+        let watch = self.watch()?;
         loop {
             let mut guard = watch.ready(self.direction.interest()).await?;
             if self.is_ready()? {
@@ -143,6 +142,13 @@ impl Channel {
             }
             guard.clear_ready();
         }
+    }
+
+    /// Registers the stream for one wait: streams of the process outlive the runtime of an embedder.
+    #[allow(unsafe_code, reason = "a descriptor has to stay open while it is watched")]
+    fn watch(&self) -> io::Result<AsyncFd<BorrowedFd<'_>>> {
+        // SAFETY: the descriptor is borrowed from `self`, which keeps it open for as long as the result lives.
+        unsafe { AsyncFd::register_with_interest(self.fd(), self.direction.interest()) }.map_err(|error| error.into_parts().1)
     }
 
     /// Writes all of `bytes`; counts what was accepted in `written`, also when it fails.

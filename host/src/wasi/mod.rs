@@ -13,7 +13,7 @@
 //! Where a call goes on to `wasmtime_wasi`, it gets memory of the host (`scratch`) and results are copied, so that
 //! no reference to guest memory lives while anything waits.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use wasmtime::{Caller, Linker};
 use wasmtime_wasi::p1::WasiP1Ctx;
@@ -80,8 +80,8 @@ pub fn context(permissions: &Permissions) -> WasiState {
 
 /// The working directory of the process as the guest names it.
 fn guest_cwd(permissions: &Permissions) -> PathBuf {
-    let cwd = directory::cwd().unwrap_or_else(|_| Path::new("/").to_path_buf());
-    permissions.guest_path(&cwd).unwrap_or(cwd)
+    // A directory that is gone leads nowhere under any name.
+    directory::cwd(permissions).unwrap_or_else(|_| PathBuf::from("/"))
 }
 
 /// The tables of the calling isolate.

@@ -152,9 +152,10 @@ async fn path_open(caller: &mut Caller<'_, IsolateState>, fd: u32, path: (u32, u
     }
     let mut paths = Paths::new(4, &[&path])?;
     let (address, len) = paths.place(0);
+    let memory = &mut paths.scratch.memory();
     let returned = p1::path_open(
         scratch::context(caller),
-        &mut paths.scratch.memory(),
+        memory,
         target.fd.cast_signed(),
         open.lookup.cast_signed(),
         address,
@@ -190,9 +191,10 @@ async fn path_filestat_set_times(
     let (target, path) = resolve(caller, fd, path, Wanted::WRITE)?;
     let mut paths = Paths::new(0, &[&path])?;
     let (address, len) = paths.place(0);
+    let memory = &mut paths.scratch.memory();
     let returned = p1::path_filestat_set_times(
         scratch::context(caller),
-        &mut paths.scratch.memory(),
+        memory,
         target.fd.cast_signed(),
         lookup.cast_signed(),
         address,

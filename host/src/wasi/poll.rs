@@ -199,26 +199,26 @@ async fn wait(caller: &mut Caller<'_, IsolateState>, subscriptions: &[Subscripti
             Interest::Read(_) | Interest::Write(_) | Interest::Invalid(..) => None,
         })
         .min();
-    let state = caller.data();
     let reads_stdin = subscriptions.iter().any(|subscription| match subscription.interest {
-        Interest::Read(fd) => state.wasi.fds.stream(fd) == Some(Stream::Stdin),
+        Interest::Read(fd) => fds(caller).stream(fd) == Some(Stream::Stdin),
         Interest::Clock(_) | Interest::Write(_) | Interest::Invalid(..) => false,
     });
+    let stdin = &caller.data().stdio.stdin;
     let clock = async {
         match first {
             Some(first) => tokio::time::sleep_until(first.into()).await,
             None => std::future::pending().await,
         }
     };
-    let stdin = async {
+    let input = async {
         match reads_stdin {
-            true => state.stdio.stdin.ready().await,
+            true => stdin.ready().await,
             false => std::future::pending().await,
         }
     };
     tokio::select! {
         biased;
-        result = stdin => Some(result),
+        result = input => Some(result),
         () = clock => None,
     }
 }
