@@ -10,7 +10,7 @@ use nodule_abi::value::Value;
 
 use super::env::EnvStore;
 use crate::permissions::Permissions;
-use crate::runtime::Limits;
+use crate::runtime::{Cache, Limits};
 
 /// What to run.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ fn invalid_text(argument: &str, value: &Value) -> Box<ErrorRecord> {
 /// Replaces the process; returns only on failure. Keeps fds 0–2. A wasm module is run by this host, with at most
 /// the grants and limits of the caller.
 pub fn execve(permissions: &Permissions, limits: &Limits, request: Request) -> Result<Infallible> {
-    let Request { file, args, env } = request;
+    let Request { file, args, mut env } = request;
     let failed = |code| ErrorRecord::system_path(code, "execve", &file, None);
     let (program, arguments) = if is_wasm(&file) {
         let _proof = permissions.check_child(&file)?;
@@ -71,6 +71,9 @@ pub fn execve(permissions: &Permissions, limits: &Limits, request: Request) -> R
         let mut arguments = vec![host.clone(), "run".into()];
         arguments.extend(permissions.flags());
         arguments.extend(limits.flags());
+        arguments.push(cache_flag());
+        env.retain(|(name, _)| !steers_host(name));
+        arguments.extend(env.iter().map(|(name, _)| format!("--env={name}")));
         arguments.push(file.clone());
         // As everywhere, args[0] names the program; the module's arguments follow it.
         arguments.extend(args.into_iter().skip(1));
@@ -93,6 +96,21 @@ pub fn execve(permissions: &Permissions, limits: &Limits, request: Request) -> R
     match nix::unistd::execve(&program, &arguments, &env) {
         Ok(never) => match never {},
         Err(errno) => Err(failed(ErrorCode::from_errno(errno as i32)).into()),
+    }
+}
+
+/// Variables that steer the host, or what loads it. A guest must not set them for a host that it starts: cached code
+/// is trusted, and the options and the loader decide what runs.
+fn steers_host(name: &str) -> bool {
+    const PREFIXES: [&str; 4] = ["NODULE_", "NODE_", "LD_", "DYLD_"];
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || matches!(name, "GCONV_PATH" | "GLIBC_TUNABLES")
+}
+
+/// The cache of this host, so that the new one does not look for it in an environment the guest wrote.
+fn cache_flag() -> String {
+    match Cache::default_directory() {
+        Some(directory) => format!("--cache-dir={}", directory.display()),
+        None => "--no-cache".into(),
     }
 }
 
