@@ -95,6 +95,8 @@ where
             uncaught::raise(&error, Origin::UncaughtException);
         }
     });
+    // The first turn is main's alone: its ticks come before the tasks it spawned.
+    task::poll_next();
     run_to_end();
 }
 

@@ -1,6 +1,6 @@
 //! Environment variables of this isolate (Node: `process.env`).
 //!
-//! The same store that `std::env` uses. Children get a copy of it.
+//! `std::env` shows the same variables: std reads them once, and changes made here reach it. Children get a copy.
 
 use std::collections::BTreeMap;
 

@@ -78,6 +78,11 @@ impl Write for Output {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+
+    /// In one piece, so that what is formatted does not mix with what others write.
+    fn write_fmt(&mut self, arguments: fmt::Arguments<'_>) -> io::Result<()> {
+        Write::write_all(self, std::fmt::format(arguments).as_bytes())
+    }
 }
 
 impl fmt::Debug for Output {

@@ -56,11 +56,33 @@ pub(crate) fn env_set(key: &str, value: &str) -> Result<()> {
         len32(key.len()),
         value.as_ptr(),
         len32(value.len())
-    )))
+    )))?;
+    // The host took the texts, so std does too; an empty key is ignored by both.
+    if !key.is_empty() {
+        // SAFETY: an instance has one thread.
+        unsafe { std::env::set_var(key, value) };
+    }
+    Ok(())
 }
 
 pub(crate) fn env_delete(key: &str) -> Result<()> {
-    check(import!(process::env_delete(key.as_ptr(), len32(key.len()))))
+    check(import!(process::env_delete(key.as_ptr(), len32(key.len()))))?;
+    if !key.is_empty() {
+        // SAFETY: an instance has one thread.
+        unsafe { std::env::remove_var(key) };
+    }
+    Ok(())
+}
+
+/// Gives std, which reads the environment only once, the variables that came later.
+fn update_std_env() -> Result<()> {
+    for (key, value) in env_all::<std::collections::BTreeMap<String, String>>()? {
+        if std::env::var_os(&key).is_none() {
+            // SAFETY: an instance has one thread.
+            unsafe { std::env::set_var(key, value) };
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn env_all<T: DeserializeOwned>() -> Result<T> {
@@ -215,7 +237,8 @@ pub(crate) fn execve(arguments: &impl Serialize) -> Result<()> {
 }
 
 pub(crate) fn load_env_file(path: &str) -> Result<()> {
-    check(import!(process::load_env_file(path.as_ptr(), len32(path.len()))))
+    check(import!(process::load_env_file(path.as_ptr(), len32(path.len()))))?;
+    update_std_env()
 }
 
 /// An optional text as the ABI passes it: address 0 for none.

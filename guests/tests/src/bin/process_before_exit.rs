@@ -29,7 +29,10 @@ fn main() {
             "unref" => timers::set_timeout(|| println!("never"), Duration::from_secs(60)).unref(),
             "panic" => panic!("in beforeExit"),
             "exit" => process::exit(4),
-            _ => drop(timers::set_timeout(move || println!("work {number}"), Duration::from_millis(1))),
+            _ => drop(timers::set_timeout(
+                move || println!("work {number}"),
+                Duration::from_millis(1),
+            )),
         }
     });
     if arguments.get(4).map(String::as_str) == Some("handled") {

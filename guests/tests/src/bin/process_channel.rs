@@ -4,11 +4,33 @@ use nodule_sdk::{Error, Result, process};
 
 #[nodule_sdk::main]
 fn main() -> Result<()> {
-    println!("channel {} connected {:?}", process::channel()?.is_some(), process::connected()?);
-    println!("send {}", process::send(&"hello").err().as_ref().and_then(Error::code).unwrap_or("sent"));
-    println!("disconnect {}", process::disconnect().err().as_ref().and_then(Error::code).unwrap_or("done"));
+    println!(
+        "channel {} connected {:?}",
+        process::channel()?.is_some(),
+        process::connected()?
+    );
+    println!(
+        "send {}",
+        process::send(&"hello")
+            .err()
+            .as_ref()
+            .and_then(Error::code)
+            .unwrap_or("sent")
+    );
+    println!(
+        "disconnect {}",
+        process::disconnect()
+            .err()
+            .as_ref()
+            .and_then(Error::code)
+            .unwrap_or("done")
+    );
     process::on_message(|_, _| println!("message"));
     process::on_disconnect(|| println!("disconnect"));
-    println!("listeners {} {}", process::listener_count("message"), process::listener_count("disconnect"));
+    println!(
+        "listeners {} {}",
+        process::listener_count("message"),
+        process::listener_count("disconnect")
+    );
     Ok(())
 }

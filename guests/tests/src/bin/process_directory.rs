@@ -7,7 +7,12 @@ fn show(what: &str, result: Result<()>) {
         Ok(()) => println!("{what}: ok"),
         Err(error) => {
             let record = error.record();
-            println!("{what}: {} {:?} {:?}", error.code().unwrap_or("-"), record.syscall.as_deref(), error.message());
+            println!(
+                "{what}: {} {:?} {:?}",
+                error.code().unwrap_or("-"),
+                record.syscall.as_deref(),
+                error.message()
+            );
         }
     }
 }
@@ -22,11 +27,26 @@ fn main() -> Result<()> {
         println!("cwd {}", process::cwd()?);
     }
     let old = process::set_umask("077")?;
-    println!("umask {:o} was {}", process::umask()?, if old <= 0o777 { "a mask" } else { "none" });
+    println!(
+        "umask {:o} was {}",
+        process::umask()?,
+        if old <= 0o777 { "a mask" } else { "none" }
+    );
     process::set_umask(old)?;
     println!("restored {}", process::umask()? == old);
-    println!("bad mask {}", process::set_umask("9").err().as_ref().and_then(Error::code).unwrap_or_default());
+    println!(
+        "bad mask {}",
+        process::set_umask("9")
+            .err()
+            .as_ref()
+            .and_then(Error::code)
+            .unwrap_or_default()
+    );
     show("env file", process::load_env_file(arguments.get(3).map(String::as_str)));
-    println!("FROM_FILE {:?}", process::env::get("FROM_FILE"));
+    println!(
+        "FROM_FILE {:?} std {:?}",
+        process::env::get("FROM_FILE"),
+        std::env::var("FROM_FILE").ok()
+    );
     Ok(())
 }

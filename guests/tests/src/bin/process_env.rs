@@ -3,7 +3,9 @@
 use nodule_sdk::{Result, process::env};
 
 fn code(result: Result<()>) -> String {
-    result.err().map_or("ok".into(), |error| error.code().unwrap_or("-").to_owned())
+    result
+        .err()
+        .map_or("ok".into(), |error| error.code().unwrap_or("-").to_owned())
 }
 
 #[nodule_sdk::main]
@@ -17,7 +19,11 @@ fn main() -> Result<()> {
     env::set("E", ())?;
     env::set("", "ignored")?;
     for key in ["A", "B", "C", "D", "E", ""] {
-        println!("{key:?} {:?} std {:?}", env::get(key), std::env::var(if key.is_empty() { "-" } else { key }).ok());
+        println!(
+            "{key:?} {:?} std {:?}",
+            env::get(key),
+            std::env::var(if key.is_empty() { "-" } else { key }).ok()
+        );
     }
     env::remove("A")?;
     env::remove("A")?;

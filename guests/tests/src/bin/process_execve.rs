@@ -13,5 +13,10 @@ fn main() {
     print!("before ");
     let Err(error) = process::execve(args[0], &args, Some(&env));
     let record = error.record();
-    println!("{} {:?} {:?}", error.code().unwrap_or("-"), record.syscall.as_deref(), record.path);
+    println!(
+        "{} {:?} {:?}",
+        error.code().unwrap_or("-"),
+        record.syscall.as_deref(),
+        record.path
+    );
 }

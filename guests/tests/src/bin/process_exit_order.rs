@@ -25,7 +25,7 @@ async fn main() {
         _ => println!("second"),
     });
     process::on_exit(|_| println!("third"));
-    process::next_tick(|| println!("a pending tick ran after exit"));
+    process::next_tick(|| println!("pending tick"));
     if process::argv().pop().as_deref() == Some("natural") {
         std::mem::forget(kept);
         return;

@@ -27,6 +27,11 @@ fn main() {
         timers::set_timeout(message, Duration::from_millis(1 + u64::from(number)));
     }
     process::on_exit(move |code| {
-        println!("messages {} ticks {} failures {} code {code}", next.get(), ticks.get(), failures.get());
+        println!(
+            "messages {} ticks {} failures {} code {code}",
+            next.get(),
+            ticks.get(),
+            failures.get()
+        );
     });
 }

@@ -7,7 +7,12 @@ fn show<'a>(what: &str, pid: i32, signal: impl Into<Signal<'a>>) {
         Ok(sent) => println!("{what}: {sent}"),
         Err(error) => {
             let record = error.record();
-            println!("{what}: {} {:?} {:?}", error.code().unwrap_or_default(), record.errno, record.syscall.as_deref());
+            println!(
+                "{what}: {} {:?} {:?}",
+                error.code().unwrap_or_default(),
+                record.errno,
+                record.syscall.as_deref()
+            );
         }
     }
 }

@@ -7,7 +7,9 @@ use nodule_sdk::process::{self, permission};
 fn main() {
     let arguments = process::argv();
     for step in arguments[2..].split(|argument| argument == ",") {
-        let [action, scope, reference @ ..] = step else { continue };
+        let [action, scope, reference @ ..] = step else {
+            continue;
+        };
         let reference = reference.first().map(String::as_str);
         let outcome = match action.as_str() {
             "drop" => permission::drop(scope, reference).map(|()| "dropped".to_owned()),

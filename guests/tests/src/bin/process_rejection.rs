@@ -20,7 +20,12 @@ async fn main() {
     };
     let uncaught = || {
         process::on_uncaught_exception(|error, origin| {
-            println!("uncaught {} {} {}", origin.name(), error.code().unwrap_or("-"), error.message());
+            println!(
+                "uncaught {} {} {}",
+                origin.name(),
+                error.code().unwrap_or("-"),
+                error.message()
+            );
         });
     };
     match process::argv().pop().unwrap_or_default().as_str() {

@@ -5,7 +5,13 @@ use nodule_sdk::{Error, Result};
 
 #[nodule_sdk::main]
 fn main() -> Result<()> {
-    println!("{} {:?} {:?} {}", report::compact(), report::directory(), report::filename(), report::signal());
+    println!(
+        "{} {:?} {:?} {}",
+        report::compact(),
+        report::directory(),
+        report::filename(),
+        report::signal()
+    );
     println!(
         "{} {} {} {} {}",
         report::report_on_fatal_error(),
@@ -14,8 +20,22 @@ fn main() -> Result<()> {
         report::exclude_env(),
         report::exclude_network()
     );
-    println!("bad signal {}", report::set_signal("SIGNONE").err().as_ref().and_then(Error::code).unwrap_or_default());
-    println!("bad type {}", process::set_attribute("report.compact", 5).err().as_ref().and_then(Error::code).unwrap_or("-"));
+    println!(
+        "bad signal {}",
+        report::set_signal("SIGNONE")
+            .err()
+            .as_ref()
+            .and_then(Error::code)
+            .unwrap_or_default()
+    );
+    println!(
+        "bad type {}",
+        process::set_attribute("report.compact", 5)
+            .err()
+            .as_ref()
+            .and_then(Error::code)
+            .unwrap_or("-")
+    );
     report::set_compact(true);
     let text = report::get_report(Some(&Error::new("what it is about")))?;
     println!("one line {}", !text.trim_end().contains('\n'));

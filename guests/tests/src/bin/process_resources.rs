@@ -21,7 +21,11 @@ async fn main() {
         let module = process::get_builtin_module(id);
         println!(
             "{id} {:?}",
-            module.map(|module| (module.name, module.version, module.imports.iter().any(|import| import == "kill")))
+            module.map(|module| (
+                module.name,
+                module.version,
+                module.imports.iter().any(|import| import == "kill")
+            ))
         );
     }
 }

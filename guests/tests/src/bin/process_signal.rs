@@ -49,7 +49,11 @@ async fn main() -> Result<()> {
         "refused" => {
             for name in ["SIGKILL", "SIGSTOP", "SIGNONE"] {
                 if let Err(error) = process::on_signal(name, |_, _| {}) {
-                    println!("{name} {} {:?}", error.code().unwrap_or_default(), error.record().syscall.as_deref());
+                    println!(
+                        "{name} {} {:?}",
+                        error.code().unwrap_or_default(),
+                        error.record().syscall.as_deref()
+                    );
                 }
             }
             println!("SIGBREAK {}", process::on_signal("SIGBREAK", |_, _| {}).is_ok());

@@ -19,7 +19,11 @@ async fn main() -> Result<()> {
         }
         "read" => {
             let all = stdin.read_to_end().await?;
-            println!("{} bytes, sum {}", all.len(), all.iter().map(|byte| u64::from(*byte)).sum::<u64>());
+            println!(
+                "{} bytes, sum {}",
+                all.len(),
+                all.iter().map(|byte| u64::from(*byte)).sum::<u64>()
+            );
         }
         "lines" => {
             while let Some(line) = stdin.read_line().await? {

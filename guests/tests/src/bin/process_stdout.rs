@@ -12,12 +12,18 @@ fn main() -> Result<()> {
             print!("std ");
             stdout.write_all(b"sdk ")?;
             print!("std ");
-            write!(process::stdout(), "sdk\n")?;
+            writeln!(process::stdout(), "{} {}", "sdk", 1)?;
             print!("held back");
             process::exit(0);
         }
         "attributes" => {
-            println!("{:?} {} {:?} {:?}", stdout.fd(), stdout.is_tty(), stdout.columns(), stdout.rows());
+            println!(
+                "{:?} {} {:?} {:?}",
+                stdout.fd(),
+                stdout.is_tty(),
+                stdout.columns(),
+                stdout.rows()
+            );
             println!("{:?}", process::stderr().fd());
         }
         // 8 MiB in one call; all of it arrives although the program exits at once.

@@ -24,7 +24,11 @@ fn main() -> nodule_sdk::Result<()> {
         "overflow" => drop(black_box(divide(black_box(i32::MIN), black_box(-1)))),
         "stack" => drop(black_box(recurse(black_box(1)))),
         "atomic" => drop(black_box(read_atomic(black_box(1025)))),
-        "error" => return Err(nodule_sdk::Error::new("main gave an error").named("CustomError").coded("E_CUSTOM")),
+        "error" => {
+            return Err(nodule_sdk::Error::new("main gave an error")
+                .named("CustomError")
+                .coded("E_CUSTOM"));
+        }
         other => return Err(format!("no kind {other}").into()),
     }
     println!("went on");
@@ -79,5 +83,9 @@ fn divide(a: i32, b: i32) -> i32 {
 
 #[inline(never)]
 fn recurse(depth: u64) -> u64 {
-    if depth == 0 { 0 } else { recurse(depth + 1) ^ recurse(depth.wrapping_mul(3)) }
+    if depth == 0 {
+        0
+    } else {
+        recurse(depth + 1) ^ recurse(depth.wrapping_mul(3))
+    }
 }

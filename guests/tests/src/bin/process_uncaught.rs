@@ -58,7 +58,13 @@ fn capture() -> nodule_sdk::Result<()> {
     })?;
     println!("has {}", process::has_uncaught_exception_capture_callback());
     let second = process::set_uncaught_exception_capture_callback(|_| {});
-    println!("second: {}", second.err().and_then(|error| error.code().map(str::to_owned)).unwrap_or_default());
+    println!(
+        "second: {}",
+        second
+            .err()
+            .and_then(|error| error.code().map(str::to_owned))
+            .unwrap_or_default()
+    );
     Ok(())
 }
 

@@ -17,20 +17,35 @@ fn main() -> Result<()> {
     let used = process::thread_cpu_usage(Some(thread_before))?;
     println!("threadCpuUsage {}", used.user + used.system > 10_000);
     let refused = process::cpu_usage(Some(CpuUsage { user: -1, system: 0 })).err();
-    println!("negative {}", refused.and_then(|error| error.code().map(str::to_owned)).unwrap_or_default());
+    println!(
+        "negative {}",
+        refused
+            .and_then(|error| error.code().map(str::to_owned))
+            .unwrap_or_default()
+    );
 
     let memory = process::memory_usage()?;
-    let block = vec![1_u8; 4 << 20];
+    let block = std::hint::black_box(vec![1_u8; 4 << 20]);
     let grown = process::memory_usage()?;
     println!("heapUsed counts {}", grown.heap_used - memory.heap_used >= 4 << 20);
-    println!("heapTotal {}", grown.heap_total >= grown.heap_used && grown.heap_total % 65536 == 0);
+    println!(
+        "heapTotal {}",
+        grown.heap_total >= grown.heap_used && grown.heap_total % 65536 == 0
+    );
     drop(block);
-    println!("heapUsed falls {}", process::memory_usage()?.heap_used < grown.heap_used);
+    println!(
+        "heapUsed falls {}",
+        process::memory_usage()?.heap_used < grown.heap_used
+    );
     println!("rss {} external {}", memory.rss > 0, memory.external > 0);
     println!("rss alone {}", process::rss() > 0);
     println!("available {}", process::available_memory() > 0);
     let usage = process::resource_usage()?;
     println!("maxRSS {}", usage.max_rss > 0);
-    println!("cpus {} parallelism {}", !os::cpus()?.is_empty(), os::available_parallelism() > 0);
+    println!(
+        "cpus {} parallelism {}",
+        !os::cpus()?.is_empty(),
+        os::available_parallelism() > 0
+    );
     Ok(())
 }

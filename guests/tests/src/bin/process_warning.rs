@@ -27,7 +27,11 @@ fn main() -> Result<()> {
             emit_warning("plain", ())?;
             emit_warning("named", "CustomWarning")?;
             emit_warning("coded", ("CustomWarning", "W001"))?;
-            let options = WarningOptions { code: Some("W002".into()), detail: Some("more".into()), ..Default::default() };
+            let options = WarningOptions {
+                code: Some("W002".into()),
+                detail: Some("more".into()),
+                ..Default::default()
+            };
             emit_warning("detailed", options)?;
             emit_warning(Error::new("an error").named("RangeError").coded("W003"), "ignored")?;
         }
