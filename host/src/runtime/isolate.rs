@@ -239,7 +239,11 @@ impl IsolateBuilder {
         Plugin::start(store, shared, host).await
     }
 
-    fn into_store(self) -> Result<(Store<IsolateState>, Arc<IsolateShared>, Host)> {
+    pub(super) fn module_name(&self) -> &str {
+        self.module.name()
+    }
+
+    pub(super) fn into_store(self) -> Result<(Store<IsolateState>, Arc<IsolateShared>, Host)> {
         let shared = Arc::new(IsolateShared {
             id: IsolateId::next(),
             events: EventQueue::default(),

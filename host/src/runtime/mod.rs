@@ -10,6 +10,7 @@
 //! | `isolate` | builder and handle: spawn, join, terminate |
 //! | `lifecycle` | one isolate from its first to its last instruction |
 //! | `plugin` | an instance whose exports the embedder calls |
+//! | `snapshot` | a module after its initialisation |
 //! | `control` | requests from outside, served at ticks |
 //! | `limits`, `metered`, `trap` | hard limits, CPU accounting, traps as error records |
 
@@ -24,6 +25,7 @@ mod linker;
 mod metered;
 mod module;
 mod plugin;
+mod snapshot;
 mod state;
 mod trap;
 
@@ -36,5 +38,6 @@ pub use limits::{LimitExceeded, Limits, OnMemoryLimit};
 pub use metered::CpuUsage;
 pub use module::{Module, ModuleError};
 pub use plugin::Plugin;
+pub use snapshot::SnapshotError;
 pub use state::{Extensions, IsolateShared, IsolateState};
 pub(crate) use state::serve_requests;
