@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a failing test may panic")]
 
 use nodule_abi::value::{
-    BigInt, BigIntRangeError, Date, DecodeErrorKind, EncodeError, ErrorKind, ErrorValue, Object,
-    Primitive, RegExp, SparseArray, TypedArray, TypedArrayKind, Value, View, ViewKind, decode,
+    BigInt, BigIntRangeError, Date, DecodeErrorKind, EncodeError, ErrorKind, ErrorValue, Object, Primitive, RegExp,
+    SparseArray, TypedArray, TypedArrayKind, Value, View, ViewKind, decode,
 };
 
 /// The texts were taken from the messages of Node 20.20.
@@ -45,14 +45,8 @@ fn descriptions_are_those_of_node() {
             "aaaaaaaaaaaaaaaaaaaaaaaaaaaaa".into(),
             "type string ('aaaaaaaaaaaaaaaaaaaaaaaaa...')",
         ),
-        (
-            "é".repeat(29).into(),
-            "type string ('ééééééééééééééééééééééééé...')",
-        ),
-        (
-            Value::Wtf16(vec![0x61, 0xd800]),
-            "type string ('a\u{fffd}')",
-        ),
+        ("é".repeat(29).into(), "type string ('ééééééééééééééééééééééééé...')"),
+        (Value::Wtf16(vec![0x61, 0xd800]), "type string ('a\u{fffd}')"),
         (Value::Array(vec![]), "an instance of Array"),
         (Value::SparseArray(Box::default()), "an instance of Array"),
         (Object::new().into(), "an instance of Object"),
@@ -76,15 +70,9 @@ fn descriptions_are_those_of_node() {
         ),
         (Value::ErrorRecord(Object::new()), "an instance of Error"),
         (vec![1u8].into(), "an instance of Uint8Array"),
-        (
-            Value::Boxed(Box::new(Primitive::Number(1.0))),
-            "an instance of Number",
-        ),
+        (Value::Boxed(Box::new(Primitive::Number(1.0))), "an instance of Number"),
         (decode(&[0x40]).unwrap(), "an instance of ArrayBuffer"),
-        (
-            Value::Shared(0, Box::new(Value::Array(vec![]))),
-            "an instance of Array",
-        ),
+        (Value::Shared(0, Box::new(Value::Array(vec![]))), "an instance of Array"),
         (Value::Resource(0), "an instance of Object"),
     ];
     for (value, text) in described {
@@ -96,10 +84,7 @@ fn descriptions_are_those_of_node() {
         byte_offset: 0,
         length: None,
     };
-    assert_eq!(
-        Value::View(Box::new(view)).describe(),
-        "an instance of DataView"
-    );
+    assert_eq!(Value::View(Box::new(view)).describe(), "an instance of DataView");
 }
 
 #[test]
@@ -113,21 +98,12 @@ fn accessors_see_their_kind_only() {
     assert_eq!(object.get("n").and_then(Value::as_u32), Some(5));
     assert_eq!(object.get("s").and_then(Value::as_str), Some("x"));
     assert_eq!(object.get("b").and_then(Value::as_bool), Some(true));
-    assert!(
-        object.get("u").unwrap().is_nullish() && Value::Null.is_nullish() && !object.is_nullish()
-    );
+    assert!(object.get("u").unwrap().is_nullish() && Value::Null.is_nullish() && !object.is_nullish());
     assert_eq!((object.get("missing"), Value::Null.get("n")), (None, None));
-    assert_eq!(
-        Value::Shared(0, Box::new(object.clone())).get("n"),
-        object.get("n")
-    );
+    assert_eq!(Value::Shared(0, Box::new(object.clone())).get("n"), object.get("n"));
     assert_eq!(Value::from(1.5).as_f64(), Some(1.5));
     let fractions = [1.5, -1.0, -0.0, 4_294_967_296.0, f64::NAN, f64::INFINITY];
-    assert!(
-        fractions
-            .iter()
-            .all(|number| Value::from(*number).as_u32().is_none())
-    );
+    assert!(fractions.iter().all(|number| Value::from(*number).as_u32().is_none()));
     assert_eq!(Value::from(4_294_967_295.0).as_u32(), Some(u32::MAX));
     assert_eq!(Value::from(-5).as_i64(), Some(-5));
     assert_eq!(Value::from(9_007_199_254_740_992.0).as_i64(), None);
@@ -156,20 +132,10 @@ fn conversions_choose_number_or_bigint_by_size() {
     assert_eq!(Value::from(SAFE + 1), Value::BigInt(BigInt::from(SAFE + 1)));
     assert_eq!(Value::from(u64::MAX), Value::BigInt(BigInt::from(u64::MAX)));
     assert_eq!(Value::from(5u64), Value::Number(5.0));
+    assert_eq!(Value::from(i128::MIN), Value::BigInt(BigInt::from(i128::MIN)));
+    assert_eq!(Value::from(u128::MAX), Value::BigInt(BigInt::from(u128::MAX)));
     assert_eq!(
-        Value::from(i128::MIN),
-        Value::BigInt(BigInt::from(i128::MIN))
-    );
-    assert_eq!(
-        Value::from(u128::MAX),
-        Value::BigInt(BigInt::from(u128::MAX))
-    );
-    assert_eq!(
-        (
-            Value::from(()),
-            Value::from(None::<u8>),
-            Value::from(Some("x"))
-        ),
+        (Value::from(()), Value::from(None::<u8>), Value::from(Some("x"))),
         (Value::Null, Value::Null, "x".into())
     );
 }
@@ -182,10 +148,7 @@ fn objects_are_ordered_maps() {
     assert_eq!(object.insert("a", 3), Some(Value::from(1)));
     assert_eq!(
         object.entries(),
-        [
-            ("a".to_owned(), Value::from(3)),
-            ("b".to_owned(), Value::from(2))
-        ]
+        [("a".to_owned(), Value::from(3)), ("b".to_owned(), Value::from(2))]
     );
     assert_eq!(
         (object.remove("a"), object.remove("a"), object.len()),
@@ -198,28 +161,16 @@ fn objects_are_ordered_maps() {
 fn bigints_convert_in_range_and_print() {
     let two_to_128 = BigInt::from_sign_magnitude(false, &[&[1][..], &[0; 16]].concat());
     assert_eq!(u128::try_from(&two_to_128), Err(BigIntRangeError));
-    assert_eq!(
-        two_to_128.to_string(),
-        "340282366920938463463374607431768211456"
-    );
-    assert_eq!(
-        i128::try_from(&BigInt::from(u128::MAX)),
-        Err(BigIntRangeError)
-    );
+    assert_eq!(two_to_128.to_string(), "340282366920938463463374607431768211456");
+    assert_eq!(i128::try_from(&BigInt::from(u128::MAX)), Err(BigIntRangeError));
     assert_eq!(u128::try_from(&BigInt::from(-1i64)), Err(BigIntRangeError));
-    assert_eq!(
-        u64::try_from(&BigInt::from(1u128 << 64)),
-        Err(BigIntRangeError)
-    );
+    assert_eq!(u64::try_from(&BigInt::from(1u128 << 64)), Err(BigIntRangeError));
     assert_eq!(i64::try_from(&BigInt::from(i64::MIN)), Ok(i64::MIN));
     assert_eq!(
         i64::try_from(&BigInt::from(i128::from(i64::MIN) - 1)),
         Err(BigIntRangeError)
     );
-    assert_eq!(
-        BigInt::from_sign_magnitude(true, &[0, 0]),
-        BigInt::from(0u64)
-    );
+    assert_eq!(BigInt::from_sign_magnitude(true, &[0, 0]), BigInt::from(0u64));
     assert_eq!(BigInt::from_sign_magnitude(true, &[0, 5]).to_string(), "-5");
     // 10^19 is one group of digits: the ones below must be filled up with zeros.
     assert_eq!(
@@ -234,10 +185,7 @@ fn bigints_convert_in_range_and_print() {
 #[test]
 fn errors_say_what_and_where() {
     assert_eq!(DecodeErrorKind::TrailingBytes.to_string(), "trailing bytes");
-    assert_eq!(
-        decode(&[0, 0]).unwrap_err().to_string(),
-        "trailing bytes at byte 1"
-    );
+    assert_eq!(decode(&[0, 0]).unwrap_err().to_string(), "trailing bytes at byte 1");
     assert_eq!(
         EncodeError::UnknownRef(3).to_string(),
         "no shared value with the id 3 comes before its reference"
@@ -256,10 +204,7 @@ fn dates_are_system_times_to_the_millisecond() {
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
     let time = UNIX_EPOCH + Duration::from_micros(1500);
     assert_eq!(Date::from(time).ms(), Some(1));
-    assert_eq!(
-        Date::from(UNIX_EPOCH - Duration::from_micros(1500)).ms(),
-        Some(-2)
-    );
+    assert_eq!(Date::from(UNIX_EPOCH - Duration::from_micros(1500)).ms(), Some(-2));
     assert_eq!(
         Option::<SystemTime>::from(Date::from_ms(-2)),
         Some(UNIX_EPOCH - Duration::from_millis(2))

@@ -3,8 +3,8 @@
 
 use nodule_abi::limits::VALUE_DEPTH_MAX;
 use nodule_abi::value::{
-    BigInt, Date, DecodeErrorKind, EncodeError, ErrorKind, ErrorValue, Value, as_set, decode,
-    encode, from_slice, to_vec,
+    BigInt, Date, DecodeErrorKind, EncodeError, ErrorKind, ErrorValue, Value, as_set, decode, encode, from_slice,
+    to_vec,
 };
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
@@ -23,10 +23,7 @@ fn same<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: T, tree: imp
 
 #[track_caller]
 fn reads<T: DeserializeOwned + PartialEq + Debug>(tree: impl Into<Value>, value: T) {
-    assert_eq!(
-        from_slice::<T>(&encode(&tree.into()).unwrap()).unwrap(),
-        value
-    );
+    assert_eq!(from_slice::<T>(&encode(&tree.into()).unwrap()).unwrap(), value);
 }
 
 #[track_caller]
@@ -62,13 +59,9 @@ fn values_inside_serde_types() {
             (
                 "more",
                 Value::Object(
-                    [
-                        ("id", 2.into()),
-                        ("body", Value::Undefined),
-                        ("more", Value::Null),
-                    ]
-                    .into_iter()
-                    .collect(),
+                    [("id", 2.into()), ("body", Value::Undefined), ("more", Value::Null)]
+                        .into_iter()
+                        .collect(),
                 ),
             ),
         ]
@@ -129,12 +122,7 @@ fn written_for_people(value: &Value) -> Result<(), std::fmt::Error> {
 
 #[test]
 fn shared_values_inside_serde_types() {
-    let pair = || {
-        Value::Array(vec![
-            Value::Shared(0, Box::new(Value::array([1]))),
-            Value::Ref(0),
-        ])
-    };
+    let pair = || Value::Array(vec![Value::Shared(0, Box::new(Value::array([1]))), Value::Ref(0)]);
     // Each embedded value has ids of its own.
     let envelope = || Envelope {
         id: 1,
@@ -155,10 +143,7 @@ fn shared_values_inside_serde_types() {
         .clone();
     assert_eq!(
         second,
-        Value::Array(vec![
-            Value::Shared(1, Box::new(Value::array([1]))),
-            Value::Ref(1)
-        ])
+        Value::Array(vec![Value::Shared(1, Box::new(Value::array([1]))), Value::Ref(1)])
     );
     assert_eq!(from_slice::<Envelope>(&bytes).unwrap(), envelope());
     // An embedded value cannot refer to what is outside.
@@ -172,11 +157,7 @@ fn shared_values_inside_serde_types() {
 #[test]
 fn references_are_read_as_copies() {
     let shared = |id, value: Value| Value::Shared(id, Box::new(value));
-    let twice = Value::Array(vec![
-        shared(0, Value::array([1, 2])),
-        Value::Ref(0),
-        Value::Ref(0),
-    ]);
+    let twice = Value::Array(vec![shared(0, Value::array([1, 2])), Value::Ref(0), Value::Ref(0)]);
     reads(twice, vec![vec![1, 2]; 3]);
     let after_ignored = Value::object([
         (
@@ -250,29 +231,17 @@ fn nesting_of_serde_types() {
     let tree = |depth: usize| (1..depth).fold(Tree(vec![]), |inner, _| Tree(vec![inner]));
     let bytes = to_vec(&tree(VALUE_DEPTH_MAX)).unwrap();
     from_slice::<Tree>(&bytes).unwrap();
-    assert!(matches!(
-        to_vec(&tree(VALUE_DEPTH_MAX + 1)),
-        Err(EncodeError::TooDeep)
-    ));
+    assert!(matches!(to_vec(&tree(VALUE_DEPTH_MAX + 1)), Err(EncodeError::TooDeep)));
     let mut deeper = vec![0x81; VALUE_DEPTH_MAX];
     deeper.push(0x80);
-    assert_eq!(
-        from_slice::<Tree>(&deeper).unwrap_err().kind,
-        DecodeErrorKind::TooDeep
-    );
+    assert_eq!(from_slice::<Tree>(&deeper).unwrap_err().kind, DecodeErrorKind::TooDeep);
     // Levels of an embedded value count as well.
     let nested = |depth| (0..depth).fold(Value::Null, |inner, _| Value::Array(vec![inner]));
     to_vec(&[nested(VALUE_DEPTH_MAX - 1)]).unwrap();
-    assert_eq!(
-        to_vec(&[nested(VALUE_DEPTH_MAX)]),
-        Err(EncodeError::TooDeep)
-    );
+    assert_eq!(to_vec(&[nested(VALUE_DEPTH_MAX)]), Err(EncodeError::TooDeep));
     // Levels are given back.
     let wide: Vec<Shape> = (0..2 * VALUE_DEPTH_MAX)
         .map(|_| Shape::Rectangle { width: 0 })
         .collect();
-    assert_eq!(
-        from_slice::<Vec<Shape>>(&to_vec(&wide).unwrap()).unwrap(),
-        wide
-    );
+    assert_eq!(from_slice::<Vec<Shape>>(&to_vec(&wide).unwrap()).unwrap(), wide);
 }

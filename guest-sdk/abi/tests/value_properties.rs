@@ -2,9 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a failing test may panic")]
 
 use nodule_abi::value::{
-    ArrayBuffer, BigInt, Bytes, Date, ErrorKind, ErrorValue, Object, Primitive, RegExp,
-    SparseArray, TypedArray, TypedArrayKind, Value, View, ViewKind, decode, encode, from_slice,
-    to_vec,
+    ArrayBuffer, BigInt, Bytes, Date, ErrorKind, ErrorValue, Object, Primitive, RegExp, SparseArray, TypedArray,
+    TypedArrayKind, Value, View, ViewKind, decode, encode, from_slice, to_vec,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -25,8 +24,7 @@ fn number() -> impl Strategy<Value = f64> {
 }
 
 fn big_int() -> impl Strategy<Value = BigInt> {
-    (any::<bool>(), vec(any::<u8>(), 0..40))
-        .prop_map(|(negative, bytes)| BigInt::from_sign_magnitude(negative, &bytes))
+    (any::<bool>(), vec(any::<u8>(), 0..40)).prop_map(|(negative, bytes)| BigInt::from_sign_magnitude(negative, &bytes))
 }
 
 /// Code units that are no valid UTF-16.
@@ -43,20 +41,15 @@ fn object(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Object> 
 
 fn typed_array() -> impl Strategy<Value = TypedArray> {
     (select(TypedArrayKind::ALL), 0..5usize).prop_flat_map(|(kind, length)| {
-        vec(any::<u8>(), length * kind.element_bytes())
-            .prop_map(move |bytes| TypedArray { kind, bytes })
+        vec(any::<u8>(), length * kind.element_bytes()).prop_map(move |bytes| TypedArray { kind, bytes })
     })
 }
 
 fn buffer() -> impl Strategy<Value = Value> {
-    let array_buffer =
-        (vec(any::<u8>(), 0..20), proptest::option::of(0..100u64)).prop_map(|(bytes, spare)| {
-            let max_byte_length = spare.map(|spare| bytes.len() as u64 + spare);
-            Value::ArrayBuffer(ArrayBuffer {
-                bytes,
-                max_byte_length,
-            })
-        });
+    let array_buffer = (vec(any::<u8>(), 0..20), proptest::option::of(0..100u64)).prop_map(|(bytes, spare)| {
+        let max_byte_length = spare.map(|spare| bytes.len() as u64 + spare);
+        Value::ArrayBuffer(ArrayBuffer { bytes, max_byte_length })
+    });
     prop_oneof![array_buffer, any::<u32>().prop_map(Value::Resource)]
 }
 
@@ -69,20 +62,13 @@ fn view() -> impl Strategy<Value = Value> {
         .map(array)
         .chain([(ViewKind::DataView, 1)])
         .collect();
-    (
-        select(kinds),
-        buffer(),
-        0..4u64,
-        proptest::option::of(0..4u64),
-    )
-        .prop_map(|((kind, element_bytes), mut buffer, place, length)| {
+    (select(kinds), buffer(), 0..4u64, proptest::option::of(0..4u64)).prop_map(
+        |((kind, element_bytes), mut buffer, place, length)| {
             let byte_offset = place * element_bytes;
             if let Value::ArrayBuffer(buffer) = &mut buffer {
                 let spare = buffer.bytes.len() as u64 + 1;
                 let end = byte_offset + length.unwrap_or(0) * element_bytes;
-                buffer
-                    .bytes
-                    .resize(usize::try_from(end + spare).unwrap(), 7);
+                buffer.bytes.resize(usize::try_from(end + spare).unwrap(), 7);
                 buffer.max_byte_length = buffer.max_byte_length.map(|max| max + end + spare);
             }
             Value::View(Box::new(View {
@@ -91,7 +77,8 @@ fn view() -> impl Strategy<Value = Value> {
                 byte_offset,
                 length,
             }))
-        })
+        },
+    )
 }
 
 fn leaf() -> impl Strategy<Value = Value> {
@@ -111,8 +98,7 @@ fn leaf() -> impl Strategy<Value = Value> {
         big_int().prop_map(Value::BigInt),
         ".*".prop_map(Value::String),
         lone_surrogates().prop_map(Value::Wtf16),
-        (-8_640_000_000_000_001..=8_640_000_000_000_001i64)
-            .prop_map(|ms| Value::Date(Date::from_ms(ms))),
+        (-8_640_000_000_000_001..=8_640_000_000_000_001i64).prop_map(|ms| Value::Date(Date::from_ms(ms))),
         (-10_000_000_000_000..10_000_000_000_000i64).prop_map(|ms| Value::Date(Date::from_ms(ms))),
         (".{0,8}", flags).prop_map(|(source, flags)| {
             Value::RegExp(Box::new(RegExp {
@@ -129,11 +115,7 @@ fn leaf() -> impl Strategy<Value = Value> {
 
 fn value() -> impl Strategy<Value = Value> {
     leaf().prop_recursive(6, 60, 5, |inner| {
-        let sparse = (
-            vec((0..50u32, inner.clone()), 0..4),
-            object(inner.clone()),
-            1..10u32,
-        );
+        let sparse = (vec((0..50u32, inner.clone()), 0..4), object(inner.clone()), 1..10u32);
         let error = (
             select(ErrorKind::ALL),
             proptest::option::of(".{0,4}"),
@@ -147,11 +129,7 @@ fn value() -> impl Strategy<Value = Value> {
             object(inner.clone()).prop_map(Value::Object),
             object(inner.clone()).prop_map(Value::ErrorRecord),
             sparse.prop_map(|(elements, named, spare)| {
-                let elements: Vec<_> = elements
-                    .into_iter()
-                    .collect::<BTreeMap<_, _>>()
-                    .into_iter()
-                    .collect();
+                let elements: Vec<_> = elements.into_iter().collect::<BTreeMap<_, _>>().into_iter().collect();
                 let length = elements.last().map_or(0, |(index, _)| index + 1) + spare;
                 let named = named
                     .into_iter()
@@ -172,9 +150,7 @@ fn value() -> impl Strategy<Value = Value> {
                 }))
             }),
             // Marks of sharing; `number_shared` makes their ids right.
-            inner
-                .clone()
-                .prop_map(|inner| Value::Shared(0, Box::new(inner))),
+            inner.clone().prop_map(|inner| Value::Shared(0, Box::new(inner))),
             any::<u32>().prop_map(Value::Ref),
         ]
     })
@@ -204,18 +180,10 @@ fn number_shared(value: Value, count: &mut u32) -> Value {
             });
             Value::Map(pairs.collect())
         }
-        Value::Object(object) => Value::Object(
-            object
-                .into_iter()
-                .map(|(key, value)| (key, number(value)))
-                .collect(),
-        ),
-        Value::ErrorRecord(object) => Value::ErrorRecord(
-            object
-                .into_iter()
-                .map(|(key, value)| (key, number(value)))
-                .collect(),
-        ),
+        Value::Object(object) => Value::Object(object.into_iter().map(|(key, value)| (key, number(value))).collect()),
+        Value::ErrorRecord(object) => {
+            Value::ErrorRecord(object.into_iter().map(|(key, value)| (key, number(value))).collect())
+        }
         Value::SparseArray(array) => Value::SparseArray(Box::new(SparseArray {
             length: array.length,
             elements: array
@@ -401,10 +369,7 @@ enum Anything<'a> {
     Bytes(&'a [u8]),
     List(Vec<Anything<'a>>),
     Table(BTreeMap<Option<i64>, Value>),
-    Fields {
-        a: Option<Box<Anything<'a>>>,
-        b: f32,
-    },
+    Fields { a: Option<Box<Anything<'a>>>, b: f32 },
 }
 
 /// Reading terminates without a panic; what can be read has exactly this encoding.

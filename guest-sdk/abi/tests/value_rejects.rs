@@ -3,16 +3,13 @@
 
 use nodule_abi::limits::VALUE_DEPTH_MAX;
 use nodule_abi::value::{
-    ArrayBuffer, DecodeErrorKind, EncodeError, Object, RegExp, SparseArray, TypedArray,
-    TypedArrayKind, Value, View, ViewKind, decode, encode, from_slice,
+    ArrayBuffer, DecodeErrorKind, EncodeError, Object, RegExp, SparseArray, TypedArray, TypedArrayKind, Value, View,
+    ViewKind, decode, encode, from_slice,
 };
 use serde::de::IgnoredAny;
 
 fn bytes_of(hex: &str) -> Vec<u8> {
-    let digits: Vec<u8> = hex
-        .bytes()
-        .filter(|byte| !byte.is_ascii_whitespace())
-        .collect();
+    let digits: Vec<u8> = hex.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     digits
         .chunks(2)
         .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
@@ -107,11 +104,7 @@ fn items_that_values_do_not_use() {
     }
     refused("a1 01 02", DecodeErrorKind::Unsupported, 1);
     refused("61ff", DecodeErrorKind::Malformed, 0);
-    refused(
-        &format!("{BOXED_NUMBER} 80"),
-        DecodeErrorKind::Unsupported,
-        10,
-    );
+    refused(&format!("{BOXED_NUMBER} 80"), DecodeErrorKind::Unsupported, 10);
     refused("d81b 82 61 78 00", DecodeErrorKind::Unsupported, 0);
 }
 
@@ -154,11 +147,7 @@ fn trailing_bytes() {
 
 #[test]
 fn duplicate_keys_of_objects() {
-    refused(
-        "81 a3 6161 01 6162 02 6161 03",
-        DecodeErrorKind::DuplicateKey,
-        1,
-    );
+    refused("81 a3 6161 01 6162 02 6161 03", DecodeErrorKind::DuplicateKey, 1);
     refused(
         &format!("{ERROR} a2 {MESSAGE} 60 {MESSAGE} 60"),
         DecodeErrorKind::DuplicateKey,
@@ -187,17 +176,9 @@ fn references() {
     }
     for hex in ["d81c 01", "d81c d81c80", "d81c d81d00"] {
         let error = from_slice::<u8>(&bytes_of(hex)).unwrap_err();
-        assert_eq!(
-            (error.kind, error.offset),
-            (DecodeErrorKind::NotShareable, 0),
-            "{hex}"
-        );
+        assert_eq!((error.kind, error.offset), (DecodeErrorKind::NotShareable, 0), "{hex}");
     }
-    refused(
-        &format!("d81c {WTF16} 4200d8"),
-        DecodeErrorKind::NotShareable,
-        0,
-    );
+    refused(&format!("d81c {WTF16} 4200d8"), DecodeErrorKind::NotShareable, 0);
 }
 
 #[test]
@@ -240,10 +221,7 @@ fn parts_that_break_the_rules_of_their_kind() {
         format!("{UINT16_ARRAY} {UINT16_ARRAY} 44 00000000 02 01 00 00"),
     ] {
         let error = decode(&bytes_of(&hex)).unwrap_err();
-        assert!(
-            matches!(error.kind, DecodeErrorKind::Invalid(_)),
-            "{hex}: {error}"
-        );
+        assert!(matches!(error.kind, DecodeErrorKind::Invalid(_)), "{hex}: {error}");
     }
 }
 
@@ -272,17 +250,11 @@ fn nesting_on_a_small_stack() {
         let bytes = encode(&deepest).unwrap();
         assert_eq!(bytes.len(), VALUE_DEPTH_MAX + 1);
         drop(decode(&bytes).unwrap());
-        assert_eq!(
-            encode(&nested(VALUE_DEPTH_MAX + 1)),
-            Err(EncodeError::TooDeep)
-        );
+        assert_eq!(encode(&nested(VALUE_DEPTH_MAX + 1)), Err(EncodeError::TooDeep));
         let mut deeper = vec![0x81; VALUE_DEPTH_MAX + 1];
         deeper.push(0xf6);
         let error = decode(&deeper).unwrap_err();
-        assert_eq!(
-            (error.kind, error.offset),
-            (DecodeErrorKind::TooDeep, VALUE_DEPTH_MAX)
-        );
+        assert_eq!((error.kind, error.offset), (DecodeErrorKind::TooDeep, VALUE_DEPTH_MAX));
         let far_deeper = vec![0x81; 10_000_000];
         assert!(decode(&far_deeper).is_err());
         assert!(from_slice::<IgnoredAny>(&far_deeper).is_err());
@@ -309,10 +281,7 @@ fn nesting_on_a_small_stack() {
 #[test]
 fn what_has_no_encoding() {
     let invalid = |value: Value| {
-        assert!(
-            matches!(encode(&value), Err(EncodeError::Invalid(_))),
-            "{value:?}"
-        );
+        assert!(matches!(encode(&value), Err(EncodeError::Invalid(_))), "{value:?}");
     };
     let empty = || Box::new(Value::Array(vec![]));
     invalid(Value::TypedArray(TypedArray {
@@ -365,9 +334,7 @@ fn what_has_no_encoding() {
 
 #[test]
 fn objects_keep_first_place_and_last_value() {
-    let object: Object = [("a", 1), ("b", 2), ("a", 3), ("c", 4), ("a", 5)]
-        .into_iter()
-        .collect();
+    let object: Object = [("a", 1), ("b", 2), ("a", 3), ("c", 4), ("a", 5)].into_iter().collect();
     let entries: Vec<_> = object
         .entries()
         .iter()

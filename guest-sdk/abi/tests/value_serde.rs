@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a failing test may panic")]
 
 use nodule_abi::value::{
-    BigInt, Bytes, Date, DecodeErrorKind, EncodeError, Object, TypedArray, TypedArrayKind, Value,
-    append, decode, encode, from_slice, to_vec,
+    BigInt, Bytes, Date, DecodeErrorKind, EncodeError, Object, TypedArray, TypedArrayKind, Value, append, decode,
+    encode, from_slice, to_vec,
 };
 use serde::de::DeserializeOwned;
 use serde::ser::SerializeMap;
@@ -25,10 +25,7 @@ fn same<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: T, tree: imp
 /// The tree is read as `value`, although that is not what `value` is written as.
 #[track_caller]
 fn reads<T: DeserializeOwned + PartialEq + Debug>(tree: impl Into<Value>, value: T) {
-    assert_eq!(
-        from_slice::<T>(&encode(&tree.into()).unwrap()).unwrap(),
-        value
-    );
+    assert_eq!(from_slice::<T>(&encode(&tree.into()).unwrap()).unwrap(), value);
 }
 
 #[track_caller]
@@ -84,11 +81,7 @@ fn primitives() {
     refuses::<u8>(256);
     refuses::<String>(1);
     refuses::<bool>(Value::Null);
-    assert!(
-        from_slice::<f64>(&to_vec(&f64::NAN).unwrap())
-            .unwrap()
-            .is_nan()
-    );
+    assert!(from_slice::<f64>(&to_vec(&f64::NAN).unwrap()).unwrap().is_nan());
 }
 
 #[test]
@@ -127,47 +120,26 @@ fn bytes() {
     reads(decode(&[0x42, 1, 2]).unwrap(), [1u8, 2]);
     reads(array(TypedArrayKind::Uint8Clamped, &[255]), vec![255u16]);
     reads(array(TypedArrayKind::Int8, &[255]), vec![-1]);
-    reads(
-        array(TypedArrayKind::Uint16, &[1, 2, 3, 4]),
-        vec![0x0201, 0x0403],
-    );
+    reads(array(TypedArrayKind::Uint16, &[1, 2, 3, 4]), vec![0x0201, 0x0403]);
     reads(array(TypedArrayKind::Int16, &[254, 255]), vec![-2]);
-    reads(
-        array(TypedArrayKind::Uint32, &[1, 0, 0, 1]),
-        vec![0x0100_0001u32],
-    );
+    reads(array(TypedArrayKind::Uint32, &[1, 0, 0, 1]), vec![0x0100_0001u32]);
     reads(array(TypedArrayKind::Int32, &[255; 4]), vec![-1]);
     reads(array(TypedArrayKind::BigUint64, &[255; 8]), vec![u64::MAX]);
     reads(array(TypedArrayKind::BigInt64, &[255; 8]), vec![-1i64]);
     reads(array(TypedArrayKind::Float16, &[0, 0x3e]), vec![1.5]);
-    reads(
-        array(TypedArrayKind::Float32, &1.5f32.to_le_bytes()),
-        vec![1.5f32],
-    );
-    reads(
-        array(TypedArrayKind::Float64, &0.1f64.to_le_bytes()),
-        vec![0.1],
-    );
+    reads(array(TypedArrayKind::Float32, &1.5f32.to_le_bytes()), vec![1.5f32]);
+    reads(array(TypedArrayKind::Float64, &0.1f64.to_le_bytes()), vec![0.1]);
     let half_an_element = from_slice::<Vec<u16>>(&[0xd8, 69, 0x41, 1]).unwrap_err();
-    assert_eq!(
-        half_an_element.kind,
-        DecodeErrorKind::Invalid("typed array")
-    );
+    assert_eq!(half_an_element.kind, DecodeErrorKind::Invalid("typed array"));
     assert_eq!(half_an_element.offset, 4);
 }
 
 #[test]
 fn sequences() {
     same(vec!["a".to_owned()], Value::array(["a"]));
-    same(
-        (1, "x".to_owned()),
-        Value::Array(vec![1.into(), "x".into()]),
-    );
+    same((1, "x".to_owned()), Value::Array(vec![1.into(), "x".into()]));
     same([1, 2, 3], Value::array([1, 2, 3]));
-    same(
-        Pair(1, "x".to_owned()),
-        Value::Array(vec![1.into(), "x".into()]),
-    );
+    same(Pair(1, "x".to_owned()), Value::Array(vec![1.into(), "x".into()]));
     same(Vec::<u8>::new(), Value::Array(vec![]));
     same((0..300).collect::<Vec<u32>>(), Value::array(0..300));
     reads(Value::Set(vec![1.into(), 2.into()]), BTreeSet::from([1, 2]));
@@ -182,15 +154,9 @@ fn maps() {
         BTreeMap::from([("b".to_owned(), 2), ("a".to_owned(), 1)]),
         Value::object([("a", 1), ("b", 2)]),
     );
-    same(
-        BTreeMap::from([(1, true)]),
-        Value::Map(vec![(1.into(), true.into())]),
-    );
+    same(BTreeMap::from([(1, true)]), Value::Map(vec![(1.into(), true.into())]));
     let mixed = BTreeMap::from([(Some("a".to_owned()), 1), (None, 2)]);
-    same(
-        mixed,
-        Value::Map(vec![(Value::Null, 2.into()), ("a".into(), 1.into())]),
-    );
+    same(mixed, Value::Map(vec![(Value::Null, 2.into()), ("a".into(), 1.into())]));
     same(
         BTreeMap::from([((1, 2), 3)]),
         Value::Map(vec![(Value::array([1, 2]), 3.into())]),
@@ -217,13 +183,9 @@ fn structs() {
     same(
         record(),
         Value::Object(
-            [
-                ("name", "n".into()),
-                ("count", 2.into()),
-                ("ratio", Value::Null),
-            ]
-            .into_iter()
-            .collect(),
+            [("name", "n".into()), ("count", 2.into()), ("ratio", Value::Null)]
+                .into_iter()
+                .collect(),
         ),
     );
     // Another order, an unknown member, a missing option, an error record.
@@ -236,10 +198,7 @@ fn structs() {
     reads(Value::ErrorRecord(other.into_iter().collect()), record());
     refuses::<Record>(Value::object([("name", "n")]));
     let unknown_field_with_every_kind = Value::object([
-        (
-            "x",
-            Value::Map(vec![(Value::Date(Date::INVALID), Value::Resource(1))]),
-        ),
+        ("x", Value::Map(vec![(Value::Date(Date::INVALID), Value::Resource(1))])),
         ("y", Value::from(BigInt::from(1i64))),
     ]);
     reads::<Empty>(unknown_field_with_every_kind, Empty {});
@@ -260,18 +219,9 @@ struct Newtypes {
 fn enums() {
     same(Shape::Empty, "Empty");
     same(Shape::Circle(0.5), Value::object([("Circle", 0.5)]));
-    same(
-        Shape::Line(1, 2),
-        Value::object([("Line", Value::array([1, 2]))]),
-    );
+    same(Shape::Line(1, 2), Value::object([("Line", Value::array([1, 2]))]));
     let rectangle = Value::object([("Rectangle", Value::object([("width", 1), ("height", 2)]))]);
-    same(
-        Shape::Rectangle {
-            width: 1,
-            height: 2,
-        },
-        rectangle,
-    );
+    same(Shape::Rectangle { width: 1, height: 2 }, rectangle);
     same(
         vec![Shape::Empty, Shape::Circle(1.0)],
         Value::Array(vec!["Empty".into(), Value::object([("Circle", 1)])]),

@@ -42,7 +42,8 @@ pub(super) fn date(reader: &mut Reader<'_>) -> Result<Date, DecodeError> {
         Number::Integer(seconds) => seconds.checked_mul(1000).map(Date::from_ms),
         Number::Float(seconds) if seconds.is_nan() => return Ok(Date::INVALID),
         Number::Float(seconds) => {
-            let ms = (seconds * 1000.0 + 0.5_f64.copysign(seconds)) as i64;
+            let half = if seconds < 0.0 { -0.5 } else { 0.5 };
+            let ms = (seconds * 1000.0 + half) as i64;
             let exact = ms.unsigned_abs() < Date::FLOAT_MS_MAX && ms % 1000 != 0 && ms as f64 / 1000.0 == seconds;
             exact.then(|| Date::from_ms(ms))
         }
