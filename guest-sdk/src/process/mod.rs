@@ -78,22 +78,7 @@ fn end(code: i64) -> ! {
 
 /// The code the isolate will end with, when one is set (Node: `process.exitCode`).
 pub fn exit_code() -> Option<i64> {
-    match attribute::<Value>("exitCode") {
-        Value::String(text) => integer_of_text(&text),
-        value => value.as_i64(),
-    }
-}
-
-/// The integer a text stands for, in JavaScript's notations.
-fn integer_of_text(text: &str) -> Option<i64> {
-    let text = text.trim();
-    let (digits, radix) = match text.get(..2) {
-        Some("0x" | "0X") => (&text[2..], 16),
-        Some("0o" | "0O") => (&text[2..], 8),
-        Some("0b" | "0B") => (&text[2..], 2),
-        _ => (text, 10),
-    };
-    i64::from_str_radix(digits, radix).ok()
+    attribute("exitCode")
 }
 
 /// Sets the code of a natural end; `None` unsets it (Node: `process.exitCode = …`).
@@ -192,17 +177,4 @@ pub fn ref_(resource: &impl Refable) {
 /// Lets the isolate end although `resource` is open (Node: `process.unref`).
 pub fn unref(resource: &impl Refable) {
     resource.unref();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_of_integers_read_as_in_javascript() {
-        assert_eq!(integer_of_text(" 2 "), Some(2));
-        assert_eq!(integer_of_text("0x10"), Some(16));
-        assert_eq!(integer_of_text("-1"), Some(-1));
-        assert_eq!(integer_of_text("é"), None);
-    }
 }
