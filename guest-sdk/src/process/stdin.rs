@@ -214,7 +214,11 @@ impl Stdin {
             Err(error) => Poll::Ready(Err(error)),
             Ok(None) => {
                 let waker = context.waker().clone();
-                self.stream.waiters.with(|waiters| waiters.push(waker));
+                self.stream.waiters.with(|waiters| {
+                    if !waiters.iter().any(|known| known.will_wake(&waker)) {
+                        waiters.push(waker);
+                    }
+                });
                 Poll::Pending
             }
         }

@@ -37,4 +37,5 @@ pub use metered::CpuUsage;
 pub use module::{Module, ModuleError};
 pub use plugin::Plugin;
 pub use state::{Extensions, IsolateShared, IsolateState};
+pub(crate) use trap::current_backtrace;
 pub(crate) use state::serve_requests;
