@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`exit`], [`exit_value`], [`exit_code`], [`set_exit_code`], [`abort`], [`kill`] | ending and signalling |
 //! | [`on_exit`], [`on_before_exit`], [`on_uncaught_exception`], [`on_signal`], … | events |
-//! | [`env`] | `process.env` |
+//! | [`mod@env`] | `process.env` |
 //! | [`stdin`], [`stdout`], [`stderr`] | standard streams |
 //! | [`report`], [`permission`], [`finalization`] | objects of the same names |
 //! | [`dlopen`] | `process.dlopen` for wasm side modules |
