@@ -35,6 +35,7 @@ pub use isolate::{ExitStatus, Isolate, IsolateBuilder, IsolateId, IsolateRole};
 pub use limits::{LimitExceeded, Limits, OnMemoryLimit};
 pub use metered::CpuUsage;
 pub use module::{Module, ModuleError};
+pub(crate) use module::{binary_form, compile_unlinked};
 pub use plugin::Plugin;
 pub use state::{Extensions, IsolateShared, IsolateState};
 pub(crate) use trap::current_backtrace;

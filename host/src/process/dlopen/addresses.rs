@@ -36,7 +36,13 @@ pub(super) async fn of(caller: &mut Caller<'_, IsolateState>, table: Table, func
         return Ok(index);
     }
     let index = grow(caller, table, 1, Ref::Func(Some(function))).await?;
-    caller.data_mut().process.side_modules.addresses.indexes.insert(key, index);
+    caller
+        .data_mut()
+        .process
+        .side_modules
+        .addresses
+        .indexes
+        .insert(key, index);
     Ok(index)
 }
 
@@ -49,7 +55,14 @@ pub(super) fn learn(caller: &mut Caller<'_, IsolateState>, table: Table, start: 
         }
         *learned += 1;
         if let (Some(key), Ok(index)) = (key_at(caller, table, index), u32::try_from(index)) {
-            caller.data_mut().process.side_modules.addresses.indexes.entry(key).or_insert(index);
+            caller
+                .data_mut()
+                .process
+                .side_modules
+                .addresses
+                .indexes
+                .entry(key)
+                .or_insert(index);
         }
     }
 }
@@ -63,8 +76,15 @@ fn key_at(caller: &mut Caller<'_, IsolateState>, table: Table, index: u64) -> Op
 
 /// Appends `count` entries and gives the index of the first.
 pub(super) async fn grow(caller: &mut Caller<'_, IsolateState>, table: Table, count: u64, entry: Ref) -> Result<u32> {
-    let full = |limit: usize| failed(format!("the function table is full: {count} entries more than fit ({limit} allowed)"));
+    let full = |limit: usize| {
+        failed(format!(
+            "the function table is full: {count} entries more than fit ({limit} allowed)"
+        ))
+    };
     let limit = caller.data().limits.max_table_elements;
-    let start = table.grow_async(caller.as_context_mut(), count, entry).await.map_err(|_| full(limit))?;
+    let start = table
+        .grow_async(caller.as_context_mut(), count, entry)
+        .await
+        .map_err(|_| full(limit))?;
     u32::try_from(start).map_err(|_| full(limit))
 }

@@ -54,7 +54,8 @@ pub(super) struct Dylink {
 impl Dylink {
     /// Reads the section out of a module in binary form. The convention wants it to be the first one.
     pub(super) fn parse(name: &str, binary: &[u8]) -> Result<Self> {
-        let invalid = |reason: &dyn std::fmt::Display| failed(format!("{name} has an invalid dylink.0 section: {reason}"));
+        let invalid =
+            |reason: &dyn std::fmt::Display| failed(format!("{name} has an invalid dylink.0 section: {reason}"));
         for payload in Parser::new(0).parse_all(binary) {
             let section = match payload.map_err(|error| invalid(&error))? {
                 Payload::Version { .. } => continue,
@@ -64,10 +65,14 @@ impl Dylink {
             if section.data().len() > SECTION_BYTES_MAX {
                 return Err(invalid(&format_args!("more than {SECTION_BYTES_MAX} bytes")));
             }
-            let KnownCustom::Dylink0(subsections) = section.as_known() else { break };
+            let KnownCustom::Dylink0(subsections) = section.as_known() else {
+                break;
+            };
             let mut dylink = Self::default();
             for subsection in subsections {
-                dylink.add(subsection.map_err(|error| invalid(&error))?).map_err(|reason| invalid(&reason))?;
+                dylink
+                    .add(subsection.map_err(|error| invalid(&error))?)
+                    .map_err(|reason| invalid(&reason))?;
             }
             return Ok(dylink);
         }
@@ -87,12 +92,16 @@ impl Dylink {
                 extend(&mut self.runtime_paths, &paths, RUNTIME_PATHS_MAX, "run-time paths")?;
             }
             Dylink0Subsection::ImportInfo(imports) => {
-                let weak = imports.iter().filter(|import| import.flags.contains(SymbolFlags::BINDING_WEAK));
-                self.weak.extend(weak.map(|import| (import.module.to_owned(), import.field.to_owned())));
+                let weak = imports
+                    .iter()
+                    .filter(|import| import.flags.contains(SymbolFlags::BINDING_WEAK));
+                self.weak
+                    .extend(weak.map(|import| (import.module.to_owned(), import.field.to_owned())));
             }
             Dylink0Subsection::ExportInfo(exports) => {
                 let thread_local = exports.iter().filter(|export| export.flags.contains(SymbolFlags::TLS));
-                self.thread_local.extend(thread_local.map(|export| export.name.to_owned()));
+                self.thread_local
+                    .extend(thread_local.map(|export| export.name.to_owned()));
             }
             // Later versions of the convention may add some.
             Dylink0Subsection::Unknown { .. } => {}
@@ -158,14 +167,19 @@ mod tests {
         assert_eq!(dylink.needed, ["liba.wasm", "libb.wasm"]);
         assert!(dylink.weak.contains(&("env".to_owned(), "maybe".to_owned())));
         assert!(dylink.thread_local.contains("slot"));
-        let paths = Dylink::parse("lib.wasm", &with_section(b"\x05\x05\x01\x03lib")).unwrap().runtime_paths;
+        let paths = Dylink::parse("lib.wasm", &with_section(b"\x05\x05\x01\x03lib"))
+            .unwrap()
+            .runtime_paths;
         assert_eq!(paths, ["lib"]);
     }
 
     #[test]
     fn a_module_without_the_section_in_front_is_refused() {
         assert!(parse("(module)").unwrap_err().contains("no side module"));
-        assert!(parse(r#"(module (@custom "other" (before first) "") (@dylink.0 (mem-info (memory 0 0) (table 0 0))))"#).is_err());
+        assert!(
+            parse(r#"(module (@custom "other" (before first) "") (@dylink.0 (mem-info (memory 0 0) (table 0 0))))"#)
+                .is_err()
+        );
     }
 
     #[test]
@@ -177,19 +191,33 @@ mod tests {
             (b"\x02\x05\xff\xff\xff\xff\x0f", "unexpected"),
             (b"\x02\x03\x01\x01\xff", "UTF-8"),
         ] {
-            let error = Dylink::parse("lib.wasm", &with_section(content)).unwrap_err().to_string();
+            let error = Dylink::parse("lib.wasm", &with_section(content))
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(reason), "{error}");
         }
         // 300 needed libraries with empty names.
         let mut many = vec![2, 0xae, 0x02, 0xac, 0x02];
         many.extend([0; 300]);
-        assert!(Dylink::parse("lib.wasm", &with_section(&many)).unwrap_err().to_string().contains("more than 256"));
+        assert!(
+            Dylink::parse("lib.wasm", &with_section(&many))
+                .unwrap_err()
+                .to_string()
+                .contains("more than 256")
+        );
         assert!(Dylink::parse("lib.wasm", &with_section(&vec![0; SECTION_BYTES_MAX])).is_err());
     }
 
     #[test]
     fn room_is_placed_without_overflow() {
         assert_eq!(Room { size: 10, alignment: 4 }.place(1), (16, 26));
-        assert_eq!(Room { size: u32::MAX, alignment: 31 }.place(1), (1 << 31, (1 << 31) + u64::from(u32::MAX)));
+        assert_eq!(
+            Room {
+                size: u32::MAX,
+                alignment: 31
+            }
+            .place(1),
+            (1 << 31, (1 << 31) + u64::from(u32::MAX))
+        );
     }
 }

@@ -53,6 +53,8 @@ pub(super) struct SideFile {
     /// The path it was found under.
     pub name: String,
     pub module: wasmtime::Module,
+    /// SHA-256 of its bytes, in hexadecimal.
+    pub digest: String,
     pub dylink: Dylink,
     /// The libraries it needs, in its order.
     pub needed: Vec<Dependency>,
@@ -133,7 +135,10 @@ impl Loader {
 
     /// Loads `path` and everything it needs.
     pub(super) fn load(mut self, path: &str) -> Result<Group> {
-        let mut group = Group { root: Dependency::New(0), files: Vec::new() };
+        let mut group = Group {
+            root: Dependency::New(0),
+            files: Vec::new(),
+        };
         let found = self.open(Path::new(path)).map_err(|error| unreadable(path, &error))?;
         let mut queue = VecDeque::new();
         group.root = self.add(&mut group.files, &mut queue, found)?;
@@ -150,7 +155,12 @@ impl Loader {
     }
 
     /// Adds a file unless it is there already.
-    fn add(&mut self, files: &mut Vec<SideFile>, queue: &mut VecDeque<(usize, PathBuf)>, found: Found) -> Result<Dependency> {
+    fn add(
+        &mut self,
+        files: &mut Vec<SideFile>,
+        queue: &mut VecDeque<(usize, PathBuf)>,
+        found: Found,
+    ) -> Result<Dependency> {
         if let Some(library) = self.loaded.get(&found.id) {
             return Ok(Dependency::Loaded(*library));
         }
@@ -158,7 +168,9 @@ impl Loader {
             return Ok(Dependency::New(file));
         }
         if files.len() >= self.room {
-            return Err(failed(format!("more than {SIDE_MODULES_MAX} side modules, failed ones included")));
+            return Err(failed(format!(
+                "more than {SIDE_MODULES_MAX} side modules, failed ones included"
+            )));
         }
         let directory = found.path.parent().unwrap_or(Path::new("")).to_path_buf();
         files.push(self.compile(found)?);
@@ -168,16 +180,24 @@ impl Loader {
 
     /// Finds a needed library: in the directory of the file that needs it, then in that file's run-time paths.
     fn search(&self, file: &SideFile, directory: &Path, name: &str) -> Result<Found> {
-        let runtime_paths = file.dylink.runtime_paths.iter().map(|path| match path.strip_prefix("$ORIGIN") {
-            Some(rest) => directory.join(rest.trim_start_matches('/')),
-            None => directory.join(path),
-        });
+        let runtime_paths = file
+            .dylink
+            .runtime_paths
+            .iter()
+            .map(|path| match path.strip_prefix("$ORIGIN") {
+                Some(rest) => directory.join(rest.trim_start_matches('/')),
+                None => directory.join(path),
+            });
         let mut first_error = None;
         for directory in std::iter::once(directory.to_path_buf()).chain(runtime_paths) {
             match self.open(&directory.join(name)) {
                 Ok(found) => return Ok(found),
                 // A place without the library tells less than a place that is not to be looked at.
-                Err(error) if first_error.as_ref().is_none_or(|first: &Box<ErrorRecord>| first.is_code("ENOENT")) => {
+                Err(error)
+                    if first_error
+                        .as_ref()
+                        .is_none_or(|first: &Box<ErrorRecord>| first.is_code("ENOENT")) =>
+                {
                     first_error = Some(error);
                 }
                 Err(_) => {}
@@ -198,12 +218,20 @@ impl Loader {
         // Opening a pipe that nobody writes to would wait.
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(libc::O_NONBLOCK);
-        let file = checked.dir().open_with(checked.relative(), &options).map_err(refused)?.into_std();
+        let file = checked
+            .dir()
+            .open_with(checked.relative(), &options)
+            .map_err(refused)?
+            .into_std();
         let metadata = file.metadata().map_err(refused)?;
         if !metadata.is_file() {
             return Err(ErrorRecord::system_path(ErrorCode::Einval, "open", &text, None).into());
         }
-        Ok(Found { id: FileId::of(&metadata), path: path.to_path_buf(), file })
+        Ok(Found {
+            id: FileId::of(&metadata),
+            path: path.to_path_buf(),
+            file,
+        })
     }
 
     fn compile(&self, found: Found) -> Result<SideFile> {
@@ -221,8 +249,16 @@ impl Loader {
         }
         let binary = binary_form(&name, &bytes).map_err(|error| failed(error.to_string()))?;
         let dylink = Dylink::parse(&name, &binary)?;
-        let module = compile_unlinked(&self.host, &name, &binary).map_err(|error| failed(error.to_string()))?;
-        Ok(SideFile { id: found.id, name, module, dylink, needed: Vec::new() })
+        let (module, digest) =
+            compile_unlinked(&self.host, &name, &binary).map_err(|error| failed(error.to_string()))?;
+        Ok(SideFile {
+            id: found.id,
+            name,
+            module,
+            digest,
+            dylink,
+            needed: Vec::new(),
+        })
     }
 }
 
@@ -241,15 +277,25 @@ mod tests {
     fn group(needed: &[&[usize]]) -> Group {
         let engine = wasmtime::Engine::default();
         let module = wasmtime::Module::new(&engine, "(module)").unwrap();
-        let id = FileId { device: 0, inode: 0, size: 0, modified_s: 0, modified_ns: 0 };
+        let id = FileId {
+            device: 0,
+            inode: 0,
+            size: 0,
+            modified_s: 0,
+            modified_ns: 0,
+        };
         let file = |needed: &&[usize]| SideFile {
             id,
             name: String::new(),
             module: module.clone(),
+            digest: String::new(),
             dylink: Dylink::default(),
             needed: needed.iter().map(|file| Dependency::New(*file)).collect(),
         };
-        Group { root: Dependency::New(0), files: needed.iter().map(file).collect() }
+        Group {
+            root: Dependency::New(0),
+            files: needed.iter().map(file).collect(),
+        }
     }
 
     #[test]
@@ -257,7 +303,9 @@ mod tests {
         assert_eq!(group(&[&[1, 2], &[3], &[3], &[]]).dependency_order(), [3, 1, 2, 0]);
         assert_eq!(group(&[&[1], &[0]]).dependency_order(), [1, 0]);
         assert_eq!(group(&[&[0]]).dependency_order(), [0]);
-        let chain: Vec<Vec<usize>> = (1..=10_000).map(|next| if next < 10_000 { vec![next] } else { vec![0] }).collect();
+        let chain: Vec<Vec<usize>> = (1..=10_000)
+            .map(|next| if next < 10_000 { vec![next] } else { vec![0] })
+            .collect();
         let chain: Vec<&[usize]> = chain.iter().map(Vec::as_slice).collect();
         assert_eq!(group(&chain).dependency_order().first(), Some(&9_999));
     }

@@ -26,17 +26,29 @@ pub(super) struct LateFunction {
 impl LateFunction {
     /// A function that calls what the library finds under the name then, and traps while that is nothing.
     pub(super) fn into_func(self, caller: &mut Caller<'_, IsolateState>) -> Func {
-        Func::new_async(caller.as_context_mut(), self.ty.clone(), move |mut caller, params, results| {
-            let function = self.clone();
-            Box::new(async move { function.call(&mut caller, params, results).await })
-        })
+        Func::new_async(
+            caller.as_context_mut(),
+            self.ty.clone(),
+            move |mut caller, params, results| {
+                let function = self.clone();
+                Box::new(async move { function.call(&mut caller, params, results).await })
+            },
+        )
     }
 
-    async fn call(&self, caller: &mut Caller<'_, IsolateState>, params: &[Val], results: &mut [Val]) -> wasmtime::Result<()> {
+    async fn call(
+        &self,
+        caller: &mut Caller<'_, IsolateState>,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> wasmtime::Result<()> {
         let Some(function) = self.find(caller) else {
             let library = caller.data().process.side_modules.libraries.get(self.library);
             let library = library.map_or("a side module", |library| &library.name);
-            return Err(wasmtime::Error::msg(format!("undefined symbol {}, called from {library}", shown(&self.name))));
+            return Err(wasmtime::Error::msg(format!(
+                "undefined symbol {}, called from {library}",
+                shown(&self.name)
+            )));
         };
         let calls = &mut caller.data_mut().process.side_modules.late_calls;
         if *calls >= CALLS_MAX {

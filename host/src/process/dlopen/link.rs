@@ -1,10 +1,6 @@
 //! Brings a planned group of side modules into the guest: room, instances, addresses, constructors.
 
-use nodule_abi::error::{ErrorRecord, Result};
-use wasmtime::{
-    AsContextMut, Caller, Extern, Global, GlobalType, Instance, Mutability, Ref, Trap, Val, ValType, WasmBacktrace,
-    WasmCoreDump,
-};
+use wasmtime::{AsContextMut, Caller, Extern, Global, GlobalType, Instance, Mutability, Ref, Trap, Val, ValType};
 
 use super::files::{Dependency, Group, SideFile};
 use super::plan::{Link, Planner, Target};
@@ -32,7 +28,12 @@ struct Slot {
 }
 
 /// Links a group, whose first file was asked for, and gives the place of that among the libraries.
-pub(super) async fn link(caller: &mut Caller<'_, IsolateState>, main: Main, group: Group, mode: Mode) -> Result<usize, HostError> {
+pub(super) async fn link(
+    caller: &mut Caller<'_, IsolateState>,
+    main: Main,
+    group: Group,
+    mode: Mode,
+) -> Result<usize, HostError> {
     let planner = Planner::new(caller.data(), &group, mode.binding);
     let first = planner.first_library;
     let plans = planner.plan(caller).await?;
@@ -49,7 +50,9 @@ pub(super) async fn link(caller: &mut Caller<'_, IsolateState>, main: Main, grou
             }
         }
         // What trapped has not given its stack back.
-        main.stack_pointer.set(caller.as_context_mut(), stack_pointer).map_err(HostError::Trap)?;
+        main.stack_pointer
+            .set(caller.as_context_mut(), stack_pointer)
+            .map_err(HostError::Trap)?;
     }
     result.map(|()| first)
 }
@@ -68,6 +71,7 @@ fn register(state: &mut IsolateState, group: &Group, first: usize, mode: Mode, i
         side_modules.libraries.push(Library {
             file: file.id,
             name: file.name.clone(),
+            digest: file.digest.clone(),
             phase: Phase::Loading,
             visibility: mode.visibility,
             instance: None,
@@ -91,11 +95,22 @@ async fn bring_up(
     let order = group.dependency_order();
     let mut slots = Vec::new();
     for &file in &order {
-        instantiate(caller, main, &group.files[file], first, first + file, &plans[file], &mut slots).await?;
+        instantiate(
+            caller,
+            main,
+            &group.files[file],
+            first,
+            first + file,
+            &plans[file],
+            &mut slots,
+        )
+        .await?;
     }
     for slot in slots {
         let address = address(caller, main, first, slot.target).await?;
-        slot.global.set(caller.as_context_mut(), i32(address)).map_err(HostError::Trap)?;
+        slot.global
+            .set(caller.as_context_mut(), i32(address))
+            .map_err(HostError::Trap)?;
     }
     for &file in &order {
         call(caller, first + file, APPLY_DATA_RELOCS).await?;
@@ -135,7 +150,10 @@ async fn instantiate(
             Link::Late(function) => function.clone().into_func(caller).into(),
             Link::Address(target) => {
                 let global = address_global(caller, Mutability::Var, 0)?;
-                slots.push(Slot { global, target: target.clone() });
+                slots.push(Slot {
+                    global,
+                    target: target.clone(),
+                });
                 Extern::from(global)
             }
         });
@@ -144,7 +162,12 @@ async fn instantiate(
     let instance = Instance::new_async(caller.as_context_mut(), &file.module, &imports).await;
     let instance = instance.map_err(|error| guest_failure(caller, &file.name, "instantiation", error))?;
     caller.data_mut().process.side_modules.libraries[library].instance = Some(instance);
-    addresses::learn(caller, main.table, u64::from(table_base), u64::from(file.dylink.table.size));
+    addresses::learn(
+        caller,
+        main.table,
+        u64::from(table_base),
+        u64::from(file.dylink.table.size),
+    );
     Ok(())
 }
 
@@ -152,8 +175,17 @@ fn i32(address: u32) -> Val {
     Val::I32(address.cast_signed())
 }
 
-fn address_global(caller: &mut Caller<'_, IsolateState>, mutability: Mutability, address: u32) -> Result<Global, HostError> {
-    Global::new(caller.as_context_mut(), GlobalType::new(ValType::I32, mutability), i32(address)).map_err(HostError::Trap)
+fn address_global(
+    caller: &mut Caller<'_, IsolateState>,
+    mutability: Mutability,
+    address: u32,
+) -> Result<Global, HostError> {
+    Global::new(
+        caller.as_context_mut(),
+        GlobalType::new(ValType::I32, mutability),
+        i32(address),
+    )
+    .map_err(HostError::Trap)
 }
 
 /// Room for the data of a module, zeroed: whole pages behind what is there.
@@ -174,10 +206,13 @@ async fn reserve_memory(caller: &mut Caller<'_, IsolateState>, main: Main, file:
     if delta * PAGE_BYTES > allowed {
         return Err(failed(format!("{} (raise it with --max-memory)", full().message)).into());
     }
-    main.memory.grow_async(caller.as_context_mut(), delta).await.map_err(|error| match error.downcast_ref::<LimitExceeded>() {
-        Some(_) => HostError::Trap(error),
-        None => full().into(),
-    })?;
+    main.memory
+        .grow_async(caller.as_context_mut(), delta)
+        .await
+        .map_err(|error| match error.downcast_ref::<LimitExceeded>() {
+            Some(_) => HostError::Trap(error),
+            None => full().into(),
+        })?;
     Ok(base)
 }
 
@@ -194,7 +229,12 @@ async fn reserve_table(caller: &mut Caller<'_, IsolateState>, main: Main, file: 
 }
 
 /// The address that a global of a module gets.
-async fn address(caller: &mut Caller<'_, IsolateState>, main: Main, first: usize, target: Target) -> Result<u32, HostError> {
+async fn address(
+    caller: &mut Caller<'_, IsolateState>,
+    main: Main,
+    first: usize,
+    target: Target,
+) -> Result<u32, HostError> {
     let symbol = match target {
         Target::Null => return Ok(0),
         Target::Symbol(symbol) => symbol,
@@ -211,8 +251,12 @@ async fn address(caller: &mut Caller<'_, IsolateState>, main: Main, first: usize
 /// Calls a function that a module exports for its loader, if it does.
 async fn call(caller: &mut Caller<'_, IsolateState>, library: usize, name: &str) -> Result<(), HostError> {
     let library = &caller.data().process.side_modules.libraries[library];
-    let (Some(instance), library) = (library.instance, library.name.clone()) else { return Ok(()) };
-    let Some(function) = instance.get_func(caller.as_context_mut(), name) else { return Ok(()) };
+    let (Some(instance), library) = (library.instance, library.name.clone()) else {
+        return Ok(());
+    };
+    let Some(function) = instance.get_func(caller.as_context_mut(), name) else {
+        return Ok(());
+    };
     let wrong = || failed(format!("{library} exports {name} with parameters or results"));
     let function = function.typed::<(), ()>(caller.as_context_mut()).map_err(|_| wrong())?;
     let result = function.call_async(caller.as_context_mut(), ()).await;
@@ -220,7 +264,12 @@ async fn call(caller: &mut Caller<'_, IsolateState>, library: usize, name: &str)
 }
 
 /// A failure of code of a side module: a trap or panic makes the loading fail, an end of the isolate stays one.
-fn guest_failure(caller: &mut Caller<'_, IsolateState>, library: &str, what: &str, error: wasmtime::Error) -> HostError {
+fn guest_failure(
+    caller: &mut Caller<'_, IsolateState>,
+    library: &str,
+    what: &str,
+    error: wasmtime::Error,
+) -> HostError {
     let ends = error.is::<ExitRequest>()
         || error.is::<AbortRequest>()
         || error.is::<LimitExceeded>()
@@ -238,7 +287,8 @@ fn guest_failure(caller: &mut Caller<'_, IsolateState>, library: &str, what: &st
 
 /// The causes of an error, outermost first, without its backtrace.
 fn reason(error: &wasmtime::Error) -> String {
-    let causes = error.chain().filter(|cause| !cause.is::<WasmBacktrace>() && !cause.is::<WasmCoreDump>());
-    let causes: Vec<_> = causes.map(ToString::to_string).filter(|text| !text.contains('\n')).collect();
+    let causes = error.chain().map(ToString::to_string);
+    // A backtrace has several lines.
+    let causes: Vec<_> = causes.filter(|text| !text.contains('\n')).collect();
     causes.join(": ")
 }

@@ -36,6 +36,7 @@ use self::addresses::FunctionAddresses;
 use self::files::{Dependency, FileId, Loader};
 use self::symbols::Symbol;
 use super::directory;
+use super::report::LoadedModule;
 use crate::handles::{Handle, Resource};
 use crate::host_error::HostError;
 use crate::runtime::IsolateState;
@@ -78,8 +79,16 @@ impl Mode {
             )));
         }
         Ok(Self {
-            binding: if flags & RTLD_NOW == 0 { Binding::Lazy } else { Binding::Now },
-            visibility: if flags & RTLD_GLOBAL == 0 { Visibility::Local } else { Visibility::Global },
+            binding: if flags & RTLD_NOW == 0 {
+                Binding::Lazy
+            } else {
+                Binding::Now
+            },
+            visibility: if flags & RTLD_GLOBAL == 0 {
+                Visibility::Local
+            } else {
+                Visibility::Global
+            },
         })
     }
 }
@@ -99,6 +108,7 @@ enum Phase {
 struct Library {
     file: FileId,
     name: String,
+    digest: String,
     phase: Phase,
     visibility: Visibility,
     /// Absent until it is instantiated.
@@ -145,7 +155,6 @@ pub enum Address {
 /// What side modules share with the main module.
 #[derive(Clone, Copy, Debug)]
 struct Main {
-    instance: Instance,
     memory: Memory,
     table: Table,
     stack_pointer: Global,
@@ -161,25 +170,52 @@ impl Main {
         });
         let table = exports.function_table.filter(|table| {
             let ty = table.ty(caller);
-            !ty.is_64() && ty.element().matches(&wasmtime::RefType::FUNCREF) && ty.maximum().is_none_or(|max| max > table.size(caller))
+            !ty.is_64()
+                && ty.element().matches(&wasmtime::RefType::FUNCREF)
+                && ty.maximum().is_none_or(|max| max > table.size(caller))
         });
         let stack_pointer = exports.stack_pointer.filter(|global| {
             let ty = global.ty(caller);
             ty.mutability() == Mutability::Var && ty.content().is_i32()
         });
-        if let (Some(instance), Some(memory), Some(table), Some(stack_pointer)) =
+        if let (Some(_), Some(memory), Some(table), Some(stack_pointer)) =
             (exports.instance, memory, table, stack_pointer)
         {
-            return Ok(Self { instance, memory, table, stack_pointer });
+            return Ok(Self {
+                memory,
+                table,
+                stack_pointer,
+            });
         }
         let missing = [
-            (exports.instance.is_none(), "its exports before it is instantiated".to_owned()),
-            (memory.is_none(), "\"memory\", an unshared 32-bit memory (link it with --export-memory)".to_owned()),
-            (table.is_none(), format!("a growable {:?} (link it with --export-table --growable-table)", hooks::FUNCTION_TABLE)),
-            (stack_pointer.is_none(), format!("{0:?} (link it with --export={0})", hooks::STACK_POINTER)),
+            (
+                exports.instance.is_none(),
+                "its exports before it is instantiated".to_owned(),
+            ),
+            (
+                memory.is_none(),
+                "\"memory\", an unshared 32-bit memory (link it with --export-memory)".to_owned(),
+            ),
+            (
+                table.is_none(),
+                format!(
+                    "a growable {:?} (link it with --export-table --growable-table)",
+                    hooks::FUNCTION_TABLE
+                ),
+            ),
+            (
+                stack_pointer.is_none(),
+                format!("{0:?} (link it with --export={0})", hooks::STACK_POINTER),
+            ),
         ];
-        let missing: Vec<_> = missing.into_iter().filter_map(|(missing, what)| missing.then_some(what)).collect();
-        Err(failed(format!("the main module does not export {}", missing.join(", "))))
+        let missing: Vec<_> = missing
+            .into_iter()
+            .filter_map(|(missing, what)| missing.then_some(what))
+            .collect();
+        Err(failed(format!(
+            "the main module does not export {}",
+            missing.join(", ")
+        )))
     }
 }
 
@@ -200,13 +236,19 @@ fn shown(name: &str) -> String {
 }
 
 /// Loads a side module and what it needs. Compiles on another thread, then runs constructors in the guest.
-pub async fn open(caller: &mut Caller<'_, IsolateState>, path: &str, flags: u32) -> std::result::Result<Handle, HostError> {
+pub async fn open(
+    caller: &mut Caller<'_, IsolateState>,
+    path: &str,
+    flags: u32,
+) -> std::result::Result<Handle, HostError> {
     let mode = Mode::from_guest(flags)?;
     let proof = caller.data().permissions.check_addon(path)?;
     let main = Main::of(caller)?;
-    let loader = Loader::new(proof, caller.data(), directory::cwd()?);
+    let loader = Loader::new(proof, caller.data(), directory::cwd(&caller.data().permissions)?);
     let path = path.to_owned();
-    let group = tokio::task::spawn_blocking(move || loader.load(&path)).await.map_err(HostError::internal)??;
+    let group = tokio::task::spawn_blocking(move || loader.load(&path))
+        .await
+        .map_err(HostError::internal)??;
     let library = match group.root {
         Dependency::Loaded(library) => library,
         Dependency::New(_) => link::link(caller, main, group, mode).await?,
@@ -236,6 +278,15 @@ impl Library {
 }
 
 impl SideModules {
+    /// Those that are there, for reports.
+    pub fn loaded(&self) -> impl Iterator<Item = LoadedModule> {
+        let there = self.libraries.iter().filter(|library| library.phase != Phase::Failed);
+        there.map(|library| LoadedModule {
+            path: library.name.clone(),
+            digest: library.digest.clone(),
+        })
+    }
+
     /// The library and all it needs, breadth first.
     fn closure(&self, library: usize) -> Vec<usize> {
         let mut found = vec![library];
@@ -263,7 +314,11 @@ impl SideModules {
 }
 
 /// Looks `name` up in a side module and what it needs. A function gets a place in the table, once.
-pub async fn symbol(caller: &mut Caller<'_, IsolateState>, handle: Handle, name: &str) -> std::result::Result<Address, HostError> {
+pub async fn symbol(
+    caller: &mut Caller<'_, IsolateState>,
+    handle: Handle,
+    name: &str,
+) -> std::result::Result<Address, HostError> {
     let state = caller.data();
     let library = state.process.side_modules.by_handle(&state.handles, handle)?;
     for place in state.process.side_modules.closure(library) {
@@ -282,7 +337,11 @@ pub async fn symbol(caller: &mut Caller<'_, IsolateState>, handle: Handle, name:
 
 impl Main {
     fn of_table(caller: &Caller<'_, IsolateState>) -> Result<Table> {
-        caller.data().exports.function_table.ok_or_else(|| failed("the main module exports no table"))
+        caller
+            .data()
+            .exports
+            .function_table
+            .ok_or_else(|| failed("the main module exports no table"))
     }
 }
 

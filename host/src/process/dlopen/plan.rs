@@ -39,7 +39,10 @@ pub(super) enum Link {
     /// A function that is there.
     Function(Func),
     /// A function of the group; late when its module is not instantiated yet.
-    FileFunction { file: usize, function: LateFunction },
+    FileFunction {
+        file: usize,
+        function: LateFunction,
+    },
     /// A function that is looked up when it is called.
     Late(LateFunction),
     /// A global that gets an address when the modules of the group are there.
@@ -52,7 +55,10 @@ pub(super) enum Target {
     /// A missing weak symbol: address 0.
     Null,
     Symbol(Symbol),
-    FileSymbol { file: usize, name: String },
+    FileSymbol {
+        file: usize,
+        name: String,
+    },
     Late(LateFunction),
 }
 
@@ -143,7 +149,12 @@ impl<'a> Planner<'a> {
         Err(failed(format!("undefined symbol: {names}{more} ({hint})")).into())
     }
 
-    fn link(&mut self, caller: &mut Caller<'_, IsolateState>, file: usize, import: &ImportType<'_>) -> Result<Link, HostError> {
+    fn link(
+        &mut self,
+        caller: &mut Caller<'_, IsolateState>,
+        file: usize,
+        import: &ImportType<'_>,
+    ) -> Result<Link, HostError> {
         match (import.module(), import.name(), import.ty()) {
             (ENV, "memory", ExternType::Memory(_)) => Ok(Link::Memory),
             (ENV, hooks::FUNCTION_TABLE, ExternType::Table(_)) => Ok(Link::Table),
@@ -153,20 +164,36 @@ impl<'a> Planner<'a> {
             (GOT_MEM | GOT_FUNC, name, ExternType::Global(ty))
                 if ty.content().is_i32() && ty.mutability() == Mutability::Var =>
             {
-                let kind = if import.module() == GOT_MEM { Kind::Data } else { Kind::Function };
+                let kind = if import.module() == GOT_MEM {
+                    Kind::Data
+                } else {
+                    Kind::Function
+                };
                 Ok(Link::Address(self.address(caller, file, name, kind)))
             }
             (ENV, name, ExternType::Func(ty)) => self.function(caller, file, name, ty),
             (namespace, name, ExternType::Func(ty)) => self.host_function(caller, file, namespace, name, ty),
             (namespace, name, ty) => {
                 let file = &self.group.files[file].name;
-                Err(failed(format!("{file} imports {:?} {:?} as {}, which no loader provides", shown(namespace), shown(name), kind_of(&ty))).into())
+                Err(failed(format!(
+                    "{file} imports {:?} {:?} as {}, which no loader provides",
+                    shown(namespace),
+                    shown(name),
+                    kind_of(&ty)
+                ))
+                .into())
             }
         }
     }
 
     /// The first in the scope that has the name, and as what is wanted.
-    fn find(&self, caller: &mut Caller<'_, IsolateState>, name: &str, kind: Kind, except: Option<usize>) -> Option<Found> {
+    fn find(
+        &self,
+        caller: &mut Caller<'_, IsolateState>,
+        name: &str,
+        kind: Kind,
+        except: Option<usize>,
+    ) -> Option<Found> {
         let right = |is_function: bool| is_function == (kind == Kind::Function);
         self.scope.iter().find_map(|place| {
             let symbol = match *place {
@@ -178,28 +205,49 @@ impl<'a> Planner<'a> {
                     return right(matches!(ty, SymbolType::Function(_))).then_some(Found::FileSymbol { file, ty });
                 }
             };
-            symbol.filter(|symbol| right(matches!(symbol, Symbol::Function(_)))).map(Found::Symbol)
+            symbol
+                .filter(|symbol| right(matches!(symbol, Symbol::Function(_))))
+                .map(Found::Symbol)
         })
     }
 
     fn is_weak(&self, file: usize, namespace: &str, name: &str) -> bool {
-        self.group.files[file].dylink.weak.contains(&(namespace.to_owned(), name.to_owned()))
+        self.group.files[file]
+            .dylink
+            .weak
+            .contains(&(namespace.to_owned(), name.to_owned()))
     }
 
     fn late(&self, file: usize, name: &str, ty: FuncType) -> LateFunction {
-        LateFunction { library: self.first_library + file, name: Arc::from(name), ty }
+        LateFunction {
+            library: self.first_library + file,
+            name: Arc::from(name),
+            ty,
+        }
     }
 
-    fn function(&mut self, caller: &mut Caller<'_, IsolateState>, file: usize, name: &str, ty: FuncType) -> Result<Link, HostError> {
+    fn function(
+        &mut self,
+        caller: &mut Caller<'_, IsolateState>,
+        file: usize,
+        name: &str,
+        ty: FuncType,
+    ) -> Result<Link, HostError> {
         match self.find(caller, name, Kind::Function, Some(file)) {
             Some(Found::Symbol(Symbol::Function(function))) => {
                 let found = function.ty(&*caller);
                 self.check_type(file, name, &found, &ty)?;
                 Ok(Link::Function(function))
             }
-            Some(Found::FileSymbol { file: place, ty: SymbolType::Function(found) }) => {
+            Some(Found::FileSymbol {
+                file: place,
+                ty: SymbolType::Function(found),
+            }) => {
                 self.check_type(file, name, &found, &ty)?;
-                Ok(Link::FileFunction { file: place, function: self.late(file, name, ty) })
+                Ok(Link::FileFunction {
+                    file: place,
+                    function: self.late(file, name, ty),
+                })
             }
             _ => self.host_function(caller, file, ENV, name, ty),
         }
@@ -214,7 +262,11 @@ impl<'a> Planner<'a> {
         name: &str,
         ty: FuncType,
     ) -> Result<Link, HostError> {
-        let full_name = if namespace == ENV { name.to_owned() } else { format!("{namespace} {name}") };
+        let full_name = if namespace == ENV {
+            name.to_owned()
+        } else {
+            format!("{namespace} {name}")
+        };
         if let Some(Extern::Func(function)) = host_extern(caller, namespace, name) {
             let found = function.ty(&*caller);
             self.check_type(file, &full_name, &found, &ty)?;
@@ -230,7 +282,10 @@ impl<'a> Planner<'a> {
         if let Some(found) = self.find(caller, name, kind, None) {
             return match found {
                 Found::Symbol(symbol) => Target::Symbol(symbol),
-                Found::FileSymbol { file, .. } => Target::FileSymbol { file, name: name.to_owned() },
+                Found::FileSymbol { file, .. } => Target::FileSymbol {
+                    file,
+                    name: name.to_owned(),
+                },
             };
         }
         let namespace = if kind == Kind::Data { GOT_MEM } else { GOT_FUNC };
@@ -239,9 +294,15 @@ impl<'a> Planner<'a> {
         }
         // A pointer to a missing function needs a type, which only an import of the function tells.
         let module = &self.group.files[file].module;
-        let imported = self.imported.get_or_insert_with(|| imported_functions(module)).get(name).cloned();
+        let imported = self
+            .imported
+            .get_or_insert_with(|| imported_functions(module))
+            .get(name)
+            .cloned();
         match imported {
-            Some(ty) if kind == Kind::Function && self.binding == Binding::Lazy => Target::Late(self.late(file, name, ty)),
+            Some(ty) if kind == Kind::Function && self.binding == Binding::Lazy => {
+                Target::Late(self.late(file, name, ty))
+            }
             _ => {
                 self.undefined.add(name);
                 Target::Null
@@ -254,7 +315,11 @@ impl<'a> Planner<'a> {
             return Ok(());
         }
         let file = &self.group.files[file].name;
-        Err(failed(format!("symbol {} has the type {found}, but {file} imports it as {wanted}")).into())
+        Err(failed(format!(
+            "symbol {} has the type {found}, but {file} imports it as {wanted}",
+            shown(name)
+        ))
+        .into())
     }
 }
 
@@ -275,7 +340,12 @@ fn host_extern(caller: &mut Caller<'_, IsolateState>, namespace: &str, name: &st
     }
     let host = caller.data().host.clone();
     let found = host.linker().get(caller.as_context_mut(), namespace, name).ok()?;
-    caller.data_mut().process.side_modules.host_functions.insert(key, found.clone());
+    caller
+        .data_mut()
+        .process
+        .side_modules
+        .host_functions
+        .insert(key, found.clone());
     Some(found)
 }
 

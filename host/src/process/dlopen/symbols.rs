@@ -101,9 +101,11 @@ pub(super) fn scope_of_group(side_modules: &SideModules, group: &Group) -> Vec<P
         let needed: Vec<Place> = match *found {
             Place::Main => Vec::new(),
             Place::File(file) => group.files[file].needed.iter().map(place).collect(),
-            Place::Library(library) => {
-                side_modules.libraries[library].needed.iter().map(|needed| Place::Library(*needed)).collect()
-            }
+            Place::Library(library) => side_modules.libraries[library]
+                .needed
+                .iter()
+                .map(|needed| Place::Library(*needed))
+                .collect(),
         };
         closure.extend(needed.into_iter().filter(|needed| seen.insert(*needed)));
         next += 1;
@@ -118,12 +120,17 @@ pub(super) fn scope_of_library(side_modules: &SideModules, library: usize) -> Ve
     let mut scope: Vec<usize> = global_libraries(side_modules).collect();
     if let Some(library) = side_modules.libraries.get(library) {
         let closure = side_modules.closure(library.root);
-        scope.extend(closure.into_iter().filter(|place| side_modules.libraries[*place].visibility == Visibility::Local));
+        scope.extend(
+            closure
+                .into_iter()
+                .filter(|place| side_modules.libraries[*place].visibility == Visibility::Local),
+        );
     }
     scope
 }
 
 fn global_libraries(side_modules: &SideModules) -> impl Iterator<Item = usize> {
-    let is_global = |(index, library): (usize, &super::Library)| (library.visibility == Visibility::Global).then_some(index);
+    let is_global =
+        |(index, library): (usize, &super::Library)| (library.visibility == Visibility::Global).then_some(index);
     side_modules.libraries.iter().enumerate().filter_map(is_global)
 }
