@@ -20,6 +20,8 @@ const PAGES_MAX: u64 = 64 * 1024;
 const APPLY_DATA_RELOCS: &str = "__wasm_apply_data_relocs";
 /// Runs a module's constructors.
 const CALL_CTORS: &str = "__wasm_call_ctors";
+/// Runs them in a module that was linked with the start files of a reactor.
+const INITIALIZE: &str = "_initialize";
 
 /// A global of a module that waits for its address.
 struct Slot {
@@ -116,7 +118,9 @@ async fn bring_up(
         call(caller, first + file, APPLY_DATA_RELOCS).await?;
     }
     for &file in &order {
-        call(caller, first + file, CALL_CTORS).await?;
+        if call(caller, first + file, CALL_CTORS).await? == Called::Absent {
+            call(caller, first + file, INITIALIZE).await?;
+        }
         caller.data_mut().process.side_modules.libraries[first + file].phase = Phase::Ready;
     }
     Ok(())
@@ -248,19 +252,25 @@ async fn address(
     }
 }
 
+/// Whether a module had what was to be called.
+#[derive(PartialEq, Eq)]
+enum Called {
+    Present,
+    Absent,
+}
+
 /// Calls a function that a module exports for its loader, if it does.
-async fn call(caller: &mut Caller<'_, IsolateState>, library: usize, name: &str) -> Result<(), HostError> {
+async fn call(caller: &mut Caller<'_, IsolateState>, library: usize, name: &str) -> Result<Called, HostError> {
     let library = &caller.data().process.side_modules.libraries[library];
-    let (Some(instance), library) = (library.instance, library.name.clone()) else {
-        return Ok(());
-    };
-    let Some(function) = instance.get_func(caller.as_context_mut(), name) else {
-        return Ok(());
+    let (instance, library) = (library.instance, library.name.clone());
+    let Some(function) = instance.and_then(|instance| instance.get_func(caller.as_context_mut(), name)) else {
+        return Ok(Called::Absent);
     };
     let wrong = || failed(format!("{library} exports {name} with parameters or results"));
     let function = function.typed::<(), ()>(caller.as_context_mut()).map_err(|_| wrong())?;
     let result = function.call_async(caller.as_context_mut(), ()).await;
-    result.map_err(|error| guest_failure(caller, &library, name, error))
+    result.map_err(|error| guest_failure(caller, &library, name, error))?;
+    Ok(Called::Present)
 }
 
 /// A failure of code of a side module: a trap or panic makes the loading fail, an end of the isolate stays one.
