@@ -143,10 +143,10 @@ mod tests {
         let mut length = content.len() + 9;
         let mut module = b"\0asm\x01\0\0\0\0".to_vec();
         while length > 127 {
-            module.push((length & 127) as u8 | 128);
+            module.push(u8::try_from(length & 127).unwrap() | 128);
             length >>= 7;
         }
-        module.push(length as u8);
+        module.push(u8::try_from(length).unwrap());
         module.extend(b"\x08dylink.0");
         module.extend(content);
         module

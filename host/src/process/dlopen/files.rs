@@ -188,22 +188,15 @@ impl Loader {
                 Some(rest) => directory.join(rest.trim_start_matches('/')),
                 None => directory.join(path),
             });
-        let mut first_error = None;
+        let mut error: Box<ErrorRecord> = ErrorRecord::system(ErrorCode::Enoent, "open").into();
         for directory in std::iter::once(directory.to_path_buf()).chain(runtime_paths) {
             match self.open(&directory.join(name)) {
                 Ok(found) => return Ok(found),
                 // A place without the library tells less than a place that is not to be looked at.
-                Err(error)
-                    if first_error
-                        .as_ref()
-                        .is_none_or(|first: &Box<ErrorRecord>| first.is_code("ENOENT")) =>
-                {
-                    first_error = Some(error);
-                }
+                Err(refusal) if error.path.is_none() || error.is_code("ENOENT") => error = refusal,
                 Err(_) => {}
             }
         }
-        let error = first_error.unwrap_or_else(|| ErrorRecord::system(ErrorCode::Enoent, "open").into());
         Err(unreadable(&format!("{name} (needed by {})", file.name), &error))
     }
 

@@ -5,7 +5,7 @@ use wasmtime::{AsContextMut, Caller, Extern, Global, GlobalType, Instance, Mutab
 use super::files::{Dependency, Group, SideFile};
 use super::plan::{Link, Planner, Target};
 use super::symbols::{self, Symbol};
-use super::{Library, Main, Mode, Phase, addresses, failed};
+use super::{Library, Main, Mode, Phase, addresses, failed, give_way};
 use crate::host_error::HostError;
 use crate::process::abort::AbortRequest;
 use crate::process::end::{ExitRequest, UncaughtError};
@@ -108,7 +108,8 @@ async fn bring_up(
         )
         .await?;
     }
-    for slot in slots {
+    for (count, slot) in slots.into_iter().enumerate() {
+        give_way(count).await;
         let address = address(caller, main, first, slot.target).await?;
         slot.global
             .set(caller.as_context_mut(), i32(address))
@@ -139,7 +140,8 @@ async fn instantiate(
     let memory_base = reserve_memory(caller, main, file).await?;
     let table_base = reserve_table(caller, main, file).await?;
     let mut imports = Vec::with_capacity(plan.len());
-    for link in plan {
+    for (count, link) in plan.iter().enumerate() {
+        give_way(count).await;
         imports.push(match link {
             Link::Memory => main.memory.into(),
             Link::Table => main.table.into(),

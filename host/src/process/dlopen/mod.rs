@@ -224,6 +224,16 @@ fn failed(message: impl Into<String>) -> Box<ErrorRecord> {
     ErrorRecord::new(ErrorCode::DlopenFailed, message).into()
 }
 
+/// Imports between two breaks.
+const IMPORTS_PER_TURN: usize = 64;
+
+/// Lets others run now and then while the imports of a large module are gone through.
+async fn give_way(count: usize) {
+    if count % IMPORTS_PER_TURN == IMPORTS_PER_TURN - 1 {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Most characters of a name in a message.
 const SHOWN_CHARS_MAX: usize = 200;
 

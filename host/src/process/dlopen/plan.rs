@@ -10,7 +10,7 @@ use wasmtime::{AsContextMut, Caller, Extern, ExternType, Func, FuncType, ImportT
 use super::files::Group;
 use super::late::LateFunction;
 use super::symbols::{self, Place, Symbol, SymbolType};
-use super::{Binding, failed, shown};
+use super::{Binding, failed, give_way, shown};
 use crate::host_error::HostError;
 use crate::runtime::IsolateState;
 
@@ -23,8 +23,6 @@ const GOT_FUNC: &str = "GOT.func";
 
 /// Most imports of all side modules of an isolate that need an object of the host.
 const LINKED_IMPORTS_MAX: usize = 128 * 1024;
-/// Imports between two breaks, so that large modules do not hold others up.
-const IMPORTS_PER_TURN: usize = 64;
 /// Most missing symbols an error names.
 const UNDEFINED_NAMED_MAX: usize = 8;
 
@@ -133,9 +131,7 @@ impl<'a> Planner<'a> {
             self.imported = None;
             let mut links = Vec::with_capacity(imports.len());
             for (count, import) in imports.enumerate() {
-                if count % IMPORTS_PER_TURN == IMPORTS_PER_TURN - 1 {
-                    tokio::task::yield_now().await;
-                }
+                give_way(count).await;
                 links.push(self.link(caller, file, &import)?);
             }
             plans.push(links);
