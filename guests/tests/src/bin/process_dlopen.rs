@@ -15,9 +15,12 @@ use nodule_sdk::{Error, Result, process};
 pub static main_total: AtomicI32 = AtomicI32::new(1);
 
 /// A function that side modules call.
+///
+/// # Safety
+/// `text` ends with NUL.
 #[unsafe(no_mangle)]
-pub extern "C" fn main_note(text: *const c_char) -> i32 {
-    // SAFETY: side modules pass texts that end with NUL.
+pub unsafe extern "C" fn main_note(text: *const c_char) -> i32 {
+    // SAFETY: the caller's promise.
     let text = unsafe { CStr::from_ptr(text) };
     println!("note {}", text.to_string_lossy());
     0
@@ -70,7 +73,7 @@ fn in_c(directory: &str) -> Result<Library> {
     println!("measures {} {} {}", measure(0)(5), measure(1)(5), measure(2)(5));
     println!("sum {} total {}", sum(plus_one, 4), main_total.load(Ordering::Relaxed));
     println!("deep {}", deep(100));
-    println!("same address {}", note_address(0) as usize == main_note as usize);
+    println!("same address {}", note_address(0) as usize == main_note as *const () as usize);
     // SAFETY: an int of the side module, which nobody else holds.
     println!("created {}", unsafe { *(data(&shapes, "shapes_created")? as *const i32) });
     // What it needs is found through it, and by its own name: the same.
