@@ -73,12 +73,20 @@ fn in_c(directory: &str) -> Result<Library> {
     println!("measures {} {} {}", measure(0)(5), measure(1)(5), measure(2)(5));
     println!("sum {} total {}", sum(plus_one, 4), main_total.load(Ordering::Relaxed));
     println!("deep {}", deep(100));
-    println!("same address {}", note_address(0) as usize == main_note as *const () as usize);
+    println!(
+        "same address {}",
+        note_address(0) as usize == main_note as *const () as usize
+    );
     // SAFETY: an int of the side module, which nobody else holds.
-    println!("created {}", unsafe { *(data(&shapes, "shapes_created")? as *const i32) });
+    println!("created {}", unsafe {
+        *(data(&shapes, "shapes_created")? as *const i32)
+    });
     // What it needs is found through it, and by its own name: the same.
     let numbers = dlopen(&format!("{directory}/numbers.wasm"), Flags::NOW)?;
-    println!("scale shared {}", data(&shapes, "numbers_scale")? == data(&numbers, "numbers_scale")?);
+    println!(
+        "scale shared {}",
+        data(&shapes, "numbers_scale")? == data(&numbers, "numbers_scale")?
+    );
     Ok(shapes)
 }
 
@@ -121,7 +129,10 @@ fn main() -> Result<()> {
     // SAFETY: the type is that of guests/side/shapes.c.
     let bonus: Unary = unsafe { transmute(function(&shapes, "shapes_bonus")?) };
     if !late {
-        show("bonus", dlopen(&format!("{directory}/bonus.wasm"), Flags::NOW | Flags::GLOBAL));
+        show(
+            "bonus",
+            dlopen(&format!("{directory}/bonus.wasm"), Flags::NOW | Flags::GLOBAL),
+        );
     }
     println!("bonus {}", bonus(1));
 
