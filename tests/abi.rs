@@ -1,0 +1,1 @@
+//! The import table, what the host registers, and the ABI number.

@@ -1,0 +1,1 @@
+//! Modules that lie, hoard, loop and flood.

@@ -1,0 +1,407 @@
+//! Running the real binary: commands, their results, what is shown when one fails.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::io::{Read, Write as _};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use tempfile::TempDir;
+
+use crate::guests::Guest;
+
+/// How long a command may take unless its test says otherwise. Generous: machines that run tests are busy.
+const TIME_LIMIT: Duration = Duration::from_secs(60);
+/// How long output may stay open after its command ended.
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// The built binary.
+///
+/// # Panics
+/// When it is not built.
+pub fn binary() -> PathBuf {
+    // Tests lie in <target>/release/deps.
+    let tests = std::env::current_exe().unwrap();
+    let binary = tests.ancestors().nth(2).unwrap().join("nodule");
+    assert!(binary.is_file(), "the binary is not built: run `make build` ({} is missing)", binary.display());
+    binary
+}
+
+/// `nodule` with these arguments.
+pub fn nodule<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Cmd {
+    Cmd::new(binary()).args(arguments)
+}
+
+/// `nodule run` of a guest program. [`Cmd::args`] adds the guest's arguments.
+pub fn guest(guest: Guest) -> Cmd {
+    guest_with(&[], guest)
+}
+
+/// `nodule run` with these flags of a guest program.
+pub fn guest_with(flags: &[&str], guest: Guest) -> Cmd {
+    nodule(["run"]).args(flags).arg(guest.path())
+}
+
+/// `nodule run` with these flags of a module in text format.
+pub fn wat_with(flags: &[&str], text: &str) -> Cmd {
+    let command = nodule(["run"]).args(flags);
+    let path = command.directory().join("module.wat");
+    std::fs::write(&path, text).unwrap();
+    command.arg(path)
+}
+
+/// Node with this script, or `None`, with a line on the terminal, where there is no Node.
+pub fn node(script: &str) -> Option<Cmd> {
+    static PRESENT: OnceLock<bool> = OnceLock::new();
+    let present = *PRESENT.get_or_init(|| Command::new("node").arg("--version").output().is_ok_and(|out| out.status.success()));
+    if !present {
+        // Past the harness, which hides what passing tests print.
+        let _ = std::io::stderr().write_all(b"SKIPPED: a comparison with Node, because node is not installed\n");
+        return None;
+    }
+    Some(Cmd::new("node").arg("-e").arg(script))
+}
+
+/// Compiled code of all tests, so that each guest is compiled once.
+fn cache_directory() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("nodule-cache")
+}
+
+/// A command in a directory of its own, with an environment of its own.
+pub struct Cmd {
+    command: Command,
+    directory: TempDir,
+    stdin: Vec<u8>,
+    time_limit: Duration,
+}
+
+impl Cmd {
+    /// A command. It runs in a new directory; of the environment it sees `PATH` and a home there.
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        let directory = TempDir::with_prefix("nodule-test-").unwrap();
+        let mut command = Command::new(program);
+        command.current_dir(directory.path()).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("HOME", directory.path()).env("NODULE_CACHE_DIR", cache_directory());
+        Self { command, directory, stdin: Vec::new(), time_limit: TIME_LIMIT }
+    }
+
+    /// Adds an argument.
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.command.arg(argument);
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args<S: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
+    /// Sets an environment variable.
+    pub fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(key, value);
+        self
+    }
+
+    /// What it reads. Default: nothing.
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = bytes.into();
+        self
+    }
+
+    /// After this time it is killed and the test fails.
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = limit;
+        self
+    }
+
+    /// The directory it runs in. It is removed with the result of the command.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Writes a file into its directory.
+    pub fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
+        std::fs::write(self.directory().join(name), content).unwrap();
+        self
+    }
+
+    /// Lets a test change what this builder does not offer.
+    pub fn with(mut self, change: impl FnOnce(&mut Command)) -> Self {
+        change(&mut self.command);
+        self
+    }
+
+    /// Runs it to its end.
+    pub fn run(mut self) -> Run {
+        let stdin = std::mem::take(&mut self.stdin);
+        let mut running = self.start();
+        let writer = running.stdin.take().map(|mut pipe| {
+            // A command that ends without reading closes the pipe: no failure of the test.
+            std::thread::spawn(move || drop(pipe.write_all(&stdin)))
+        });
+        let run = running.wait();
+        if let Some(writer) = writer {
+            writer.join().unwrap();
+        }
+        run
+    }
+
+    /// Starts it, for tests that talk to it while it runs.
+    pub fn start(mut self) -> Running {
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // A group of its own: a signal to the group does not reach the tests, and all of it can be ended.
+        self.command.process_group(0);
+        let shown = shown(&self.command);
+        let mut child = self.command.spawn().unwrap_or_else(|error| panic!("{shown}: {error}"));
+        let stdout = Stream::collect(child.stdout.take().unwrap());
+        let stderr = Stream::collect(child.stderr.take().unwrap());
+        let deadline = Instant::now() + self.time_limit;
+        let stdin = child.stdin.take();
+        Running { child, shown, stdin, stdout, stderr, deadline, directory: Some(self.directory), ended: false }
+    }
+}
+
+fn shown(command: &Command) -> String {
+    let mut text = command.get_program().to_string_lossy().into_owned();
+    for argument in command.get_args() {
+        let argument: OsString = argument.into();
+        let _ = write!(text, " {}", argument.to_string_lossy());
+    }
+    text
+}
+
+/// A command that runs. Dropping it kills it.
+pub struct Running {
+    child: Child,
+    shown: String,
+    /// Its input; taking and dropping it closes it.
+    pub stdin: Option<ChildStdin>,
+    stdout: Arc<Stream>,
+    stderr: Arc<Stream>,
+    deadline: Instant,
+    directory: Option<TempDir>,
+    ended: bool,
+}
+
+impl Running {
+    /// Its process id.
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// The directory it runs in.
+    pub fn directory(&self) -> &Path {
+        self.directory.as_ref().unwrap().path()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Waits until its output contains a text; gives all output so far.
+    pub fn wait_for_stdout(&self, text: &str) -> String {
+        self.stdout.wait_for(text, self.deadline).unwrap_or_else(|| self.fail(&format!("stdout never had {text:?}")))
+    }
+
+    /// Waits until its error output contains a text; gives all of it so far.
+    pub fn wait_for_stderr(&self, text: &str) -> String {
+        self.stderr.wait_for(text, self.deadline).unwrap_or_else(|| self.fail(&format!("stderr never had {text:?}")))
+    }
+
+    fn fail(&self, what: &str) -> ! {
+        let _ = kill_process_group(self.pid(), Signal::KILL);
+        panic!("{what}\ncommand: {}\nstdout:\n{}\nstderr:\n{}", self.shown, self.stdout.text(), self.stderr.text())
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> Run {
+        let pidfd = pidfd_open(self.pid(), PidfdFlags::empty()).unwrap();
+        let remaining = self.deadline.saturating_duration_since(Instant::now());
+        let timeout = rustix::event::Timespec::try_from(remaining).unwrap();
+        let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
+        if poll(&mut fds, Some(&timeout)) != Ok(1) {
+            self.fail("the command took too long");
+        }
+        let status = self.child.wait().unwrap();
+        self.ended = true;
+        let drained = Instant::now() + DRAIN_LIMIT;
+        if !(self.stdout.wait_for_end(drained) && self.stderr.wait_for_end(drained)) {
+            self.fail("the command ended but its output stays open");
+        }
+        Run {
+            shown: std::mem::take(&mut self.shown),
+            code: status.code(),
+            signal: status.signal(),
+            core_dumped: status.core_dumped(),
+            stdout: self.stdout.text(),
+            stderr: self.stderr.text(),
+            directory: self.directory.take().unwrap(),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.ended {
+            let _ = kill_process_group(self.pid(), Signal::KILL);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// What a command has written so far.
+struct Stream {
+    state: Mutex<(Vec<u8>, bool)>,
+    changed: Condvar,
+}
+
+impl Stream {
+    fn collect(mut pipe: impl Read + Send + 'static) -> Arc<Self> {
+        let stream = Arc::new(Self { state: Mutex::default(), changed: Condvar::new() });
+        let collected = Arc::clone(&stream);
+        std::thread::spawn(move || {
+            let mut buffer = [0; 64 * 1024];
+            loop {
+                let len = pipe.read(&mut buffer).unwrap_or(0);
+                let mut state = collected.state.lock().unwrap_or_else(PoisonError::into_inner);
+                state.0.extend_from_slice(&buffer[..len]);
+                state.1 = len == 0;
+                collected.changed.notify_all();
+                if len == 0 {
+                    return;
+                }
+            }
+        });
+        stream
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.state.lock().unwrap_or_else(PoisonError::into_inner).0).into_owned()
+    }
+
+    /// The text once it contains `wanted`; nothing when it ends or the time is over before.
+    fn wait_for(&self, wanted: &str, deadline: Instant) -> Option<String> {
+        let found = |bytes: &[u8]| bytes.windows(wanted.len()).any(|window| window == wanted.as_bytes());
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let remaining = deadline.saturating_duration_since(Instant::now());
+        let waiting = |(bytes, ended): &mut (Vec<u8>, bool)| !*ended && !found(bytes);
+        let (state, _) = self.changed.wait_timeout_while(state, remaining, waiting).unwrap_or_else(PoisonError::into_inner);
+        found(&state.0).then(|| String::from_utf8_lossy(&state.0).into_owned())
+    }
+
+    fn wait_for_end(&self, deadline: Instant) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let remaining = deadline.saturating_duration_since(Instant::now());
+        let (state, _) = self.changed.wait_timeout_while(state, remaining, |(_, ended)| !*ended).unwrap_or_else(PoisonError::into_inner);
+        state.1
+    }
+}
+
+/// How a command ended and what it wrote.
+pub struct Run {
+    shown: String,
+    /// Its exit code, unless a signal ended it.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Whether the system wrote a core file.
+    pub core_dumped: bool,
+    /// Its output.
+    pub stdout: String,
+    /// Its error output.
+    pub stderr: String,
+    directory: TempDir,
+}
+
+impl Run {
+    /// The directory it ran in.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Fails unless it ended with this code.
+    #[track_caller]
+    pub fn code(self, code: i32) -> Self {
+        self.check(self.code == Some(code), &format!("exit code {code} expected"));
+        self
+    }
+
+    /// Fails unless it ended with 0 and wrote no errors.
+    #[track_caller]
+    pub fn success(self) -> Self {
+        self.check(self.code == Some(0) && self.stderr.is_empty(), "exit code 0 and empty stderr expected");
+        self
+    }
+
+    /// Fails unless this signal ended it.
+    #[track_caller]
+    pub fn signal(self, signal: Signal) -> Self {
+        self.check(self.signal == Some(signal.as_raw()), &format!("death by {signal:?} expected"));
+        self
+    }
+
+    /// Fails unless its output is exactly this.
+    #[track_caller]
+    pub fn stdout(self, expected: &str) -> Self {
+        let difference = first_difference(expected, &self.stdout);
+        self.check(difference.is_none(), &format!("stdout differs\n{}", difference.unwrap_or_default()));
+        self
+    }
+
+    /// Fails unless its error output is exactly this.
+    #[track_caller]
+    pub fn stderr(self, expected: &str) -> Self {
+        let difference = first_difference(expected, &self.stderr);
+        self.check(difference.is_none(), &format!("stderr differs\n{}", difference.unwrap_or_default()));
+        self
+    }
+
+    /// Fails unless its output contains this.
+    #[track_caller]
+    pub fn stdout_has(self, part: &str) -> Self {
+        self.check(self.stdout.contains(part), &format!("stdout with {part:?} expected"));
+        self
+    }
+
+    /// Fails unless its error output contains this.
+    #[track_caller]
+    pub fn stderr_has(self, part: &str) -> Self {
+        self.check(self.stderr.contains(part), &format!("stderr with {part:?} expected"));
+        self
+    }
+
+    /// Fails, showing everything, unless `holds`.
+    #[track_caller]
+    pub fn check(&self, holds: bool, what: &str) {
+        let Self { shown, code, signal, stdout, stderr, .. } = self;
+        assert!(holds, "{what}\ncommand: {shown}\ncode: {code:?}, signal: {signal:?}\nstdout:\n{stdout}\nstderr:\n{stderr}");
+    }
+}
+
+/// The first line in which two texts differ, with its neighbours.
+pub fn first_difference(expected: &str, actual: &str) -> Option<String> {
+    if expected == actual {
+        return None;
+    }
+    let (expected, actual): (Vec<_>, Vec<_>) = (expected.split('\n').collect(), actual.split('\n').collect());
+    let same = expected.iter().zip(&actual).take_while(|(expected, actual)| expected == actual).count();
+    let mut text = format!("line {}:\n", same + 1);
+    for line in &expected[same.saturating_sub(2)..same] {
+        let _ = writeln!(text, "  {line}");
+    }
+    for (mark, lines) in [('-', &expected), ('+', &actual)] {
+        for line in lines.iter().skip(same).take(3) {
+            let _ = writeln!(text, "{mark} {line}");
+        }
+    }
+    text.push_str("(- expected, + actual)");
+    Some(text)
+}
