@@ -8,7 +8,11 @@ use std::{env, fs};
 /// Module of the constants, directory of the sources, directory of the built programs.
 const SOURCES: [(&str, &str, &str); 3] = [
     ("tests", "guests/tests/src/bin", "guests/target/wasm32-wasip1/release"),
-    ("examples", "guests/examples/src/bin", "guests/target/wasm32-wasip1/release"),
+    (
+        "examples",
+        "guests/examples/src/bin",
+        "guests/target/wasm32-wasip1/release",
+    ),
     ("c", "guests/c", "guests/target/c"),
 ];
 
@@ -36,7 +40,9 @@ fn main() {
 
 /// Names of the programs in a directory; none when there is no such directory.
 fn names(directory: &Path) -> Vec<String> {
-    let Ok(files) = fs::read_dir(directory) else { return Vec::new() };
+    let Ok(files) = fs::read_dir(directory) else {
+        return Vec::new();
+    };
     let is_program = |path: &PathBuf| matches!(path.extension().and_then(|ext| ext.to_str()), Some("rs" | "c"));
     let mut names: Vec<String> = files
         .filter_map(|file| Some(file.ok()?.path()))

@@ -18,8 +18,15 @@ impl Guest {
     /// # Panics
     /// When it is not built.
     pub fn path(self) -> PathBuf {
-        let path = nodule_tests::repository().join(self.directory).join(format!("{}.wasm", self.name));
-        assert!(path.is_file(), "the guest {:?} is not built: run `make guests` ({} is missing)", self.name, path.display());
+        let path = nodule_tests::repository()
+            .join(self.directory)
+            .join(format!("{}.wasm", self.name));
+        assert!(
+            path.is_file(),
+            "the guest {:?} is not built: run `make guests` ({} is missing)",
+            self.name,
+            path.display()
+        );
         path.canonicalize().unwrap()
     }
 }

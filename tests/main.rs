@@ -7,7 +7,12 @@
 //! | `ledger` | every API id has a state, and every claim a test |
 //! | `tidy` | the style of the sources |
 //! | `guests`, `support` | no tests: the list of guest programs; running them |
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod abi;
 mod guests;

@@ -28,7 +28,11 @@ pub fn binary() -> PathBuf {
     // Tests lie in <target>/release/deps.
     let tests = std::env::current_exe().unwrap();
     let binary = tests.ancestors().nth(2).unwrap().join("nodule");
-    assert!(binary.is_file(), "the binary is not built: run `make build` ({} is missing)", binary.display());
+    assert!(
+        binary.is_file(),
+        "the binary is not built: run `make build` ({} is missing)",
+        binary.display()
+    );
     binary
 }
 
@@ -58,7 +62,12 @@ pub fn wat_with(flags: &[&str], text: &str) -> Cmd {
 /// Node with this script, or `None`, with a line on the terminal, where there is no Node.
 pub fn node(script: &str) -> Option<Cmd> {
     static PRESENT: OnceLock<bool> = OnceLock::new();
-    let present = *PRESENT.get_or_init(|| Command::new("node").arg("--version").output().is_ok_and(|out| out.status.success()));
+    let present = *PRESENT.get_or_init(|| {
+        Command::new("node")
+            .arg("--version")
+            .output()
+            .is_ok_and(|out| out.status.success())
+    });
     if !present {
         // Past the harness, which hides what passing tests print.
         let _ = std::io::stderr().write_all(b"SKIPPED: a comparison with Node, because node is not installed\n");
@@ -87,8 +96,15 @@ impl Cmd {
         let mut command = Command::new(program);
         command.current_dir(directory.path()).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.env("HOME", directory.path()).env("NODULE_CACHE_DIR", cache_directory());
-        Self { command, directory, stdin: Vec::new(), time_limit: TIME_LIMIT }
+        command
+            .env("HOME", directory.path())
+            .env("NODULE_CACHE_DIR", cache_directory());
+        Self {
+            command,
+            directory,
+            stdin: Vec::new(),
+            time_limit: TIME_LIMIT,
+        }
     }
 
     /// Adds an argument.
@@ -155,7 +171,10 @@ impl Cmd {
 
     /// Starts it, for tests that talk to it while it runs.
     pub fn start(mut self) -> Running {
-        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         // A group of its own: a signal to the group does not reach the tests, and all of it can be ended.
         self.command.process_group(0);
         let shown = shown(&self.command);
@@ -164,7 +183,16 @@ impl Cmd {
         let stderr = Stream::collect(child.stderr.take().unwrap());
         let deadline = Instant::now() + self.time_limit;
         let stdin = child.stdin.take();
-        Running { child, shown, stdin, stdout, stderr, deadline, directory: Some(self.directory), ended: false }
+        Running {
+            child,
+            shown,
+            stdin,
+            stdout,
+            stderr,
+            deadline,
+            directory: Some(self.directory),
+            ended: false,
+        }
     }
 }
 
@@ -208,17 +236,26 @@ impl Running {
 
     /// Waits until its output contains a text; gives all output so far.
     pub fn wait_for_stdout(&self, text: &str) -> String {
-        self.stdout.wait_for(text, self.deadline).unwrap_or_else(|| self.fail(&format!("stdout never had {text:?}")))
+        self.stdout
+            .wait_for(text, self.deadline)
+            .unwrap_or_else(|| self.fail(&format!("stdout never had {text:?}")))
     }
 
     /// Waits until its error output contains a text; gives all of it so far.
     pub fn wait_for_stderr(&self, text: &str) -> String {
-        self.stderr.wait_for(text, self.deadline).unwrap_or_else(|| self.fail(&format!("stderr never had {text:?}")))
+        self.stderr
+            .wait_for(text, self.deadline)
+            .unwrap_or_else(|| self.fail(&format!("stderr never had {text:?}")))
     }
 
     fn fail(&self, what: &str) -> ! {
         let _ = kill_process_group(self.pid(), Signal::KILL);
-        panic!("{what}\ncommand: {}\nstdout:\n{}\nstderr:\n{}", self.shown, self.stdout.text(), self.stderr.text())
+        panic!(
+            "{what}\ncommand: {}\nstdout:\n{}\nstderr:\n{}",
+            self.shown,
+            self.stdout.text(),
+            self.stderr.text()
+        )
     }
 
     /// Waits for its end.
@@ -265,7 +302,10 @@ struct Stream {
 
 impl Stream {
     fn collect(mut pipe: impl Read + Send + 'static) -> Arc<Self> {
-        let stream = Arc::new(Self { state: Mutex::default(), changed: Condvar::new() });
+        let stream = Arc::new(Self {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
         let collected = Arc::clone(&stream);
         std::thread::spawn(move || {
             let mut buffer = [0; 64 * 1024];
@@ -293,14 +333,20 @@ impl Stream {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let remaining = deadline.saturating_duration_since(Instant::now());
         let waiting = |(bytes, ended): &mut (Vec<u8>, bool)| !*ended && !found(bytes);
-        let (state, _) = self.changed.wait_timeout_while(state, remaining, waiting).unwrap_or_else(PoisonError::into_inner);
+        let (state, _) = self
+            .changed
+            .wait_timeout_while(state, remaining, waiting)
+            .unwrap_or_else(PoisonError::into_inner);
         found(&state.0).then(|| String::from_utf8_lossy(&state.0).into_owned())
     }
 
     fn wait_for_end(&self, deadline: Instant) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let remaining = deadline.saturating_duration_since(Instant::now());
-        let (state, _) = self.changed.wait_timeout_while(state, remaining, |(_, ended)| !*ended).unwrap_or_else(PoisonError::into_inner);
+        let (state, _) = self
+            .changed
+            .wait_timeout_while(state, remaining, |(_, ended)| !*ended)
+            .unwrap_or_else(PoisonError::into_inner);
         state.1
     }
 }
@@ -337,14 +383,20 @@ impl Run {
     /// Fails unless it ended with 0 and wrote no errors.
     #[track_caller]
     pub fn success(self) -> Self {
-        self.check(self.code == Some(0) && self.stderr.is_empty(), "exit code 0 and empty stderr expected");
+        self.check(
+            self.code == Some(0) && self.stderr.is_empty(),
+            "exit code 0 and empty stderr expected",
+        );
         self
     }
 
     /// Fails unless this signal ended it.
     #[track_caller]
     pub fn signal(self, signal: Signal) -> Self {
-        self.check(self.signal == Some(signal.as_raw()), &format!("death by {signal:?} expected"));
+        self.check(
+            self.signal == Some(signal.as_raw()),
+            &format!("death by {signal:?} expected"),
+        );
         self
     }
 
@@ -352,7 +404,10 @@ impl Run {
     #[track_caller]
     pub fn stdout(self, expected: &str) -> Self {
         let difference = first_difference(expected, &self.stdout);
-        self.check(difference.is_none(), &format!("stdout differs\n{}", difference.unwrap_or_default()));
+        self.check(
+            difference.is_none(),
+            &format!("stdout differs\n{}", difference.unwrap_or_default()),
+        );
         self
     }
 
@@ -360,7 +415,10 @@ impl Run {
     #[track_caller]
     pub fn stderr(self, expected: &str) -> Self {
         let difference = first_difference(expected, &self.stderr);
-        self.check(difference.is_none(), &format!("stderr differs\n{}", difference.unwrap_or_default()));
+        self.check(
+            difference.is_none(),
+            &format!("stderr differs\n{}", difference.unwrap_or_default()),
+        );
         self
     }
 
@@ -381,8 +439,18 @@ impl Run {
     /// Fails, showing everything, unless `holds`.
     #[track_caller]
     pub fn check(&self, holds: bool, what: &str) {
-        let Self { shown, code, signal, stdout, stderr, .. } = self;
-        assert!(holds, "{what}\ncommand: {shown}\ncode: {code:?}, signal: {signal:?}\nstdout:\n{stdout}\nstderr:\n{stderr}");
+        let Self {
+            shown,
+            code,
+            signal,
+            stdout,
+            stderr,
+            ..
+        } = self;
+        assert!(
+            holds,
+            "{what}\ncommand: {shown}\ncode: {code:?}, signal: {signal:?}\nstdout:\n{stdout}\nstderr:\n{stderr}"
+        );
     }
 }
 
@@ -392,7 +460,11 @@ pub fn first_difference(expected: &str, actual: &str) -> Option<String> {
         return None;
     }
     let (expected, actual): (Vec<_>, Vec<_>) = (expected.split('\n').collect(), actual.split('\n').collect());
-    let same = expected.iter().zip(&actual).take_while(|(expected, actual)| expected == actual).count();
+    let same = expected
+        .iter()
+        .zip(&actual)
+        .take_while(|(expected, actual)| expected == actual)
+        .count();
     let mut text = format!("line {}:\n", same + 1);
     for line in &expected[same.saturating_sub(2)..same] {
         let _ = writeln!(text, "  {line}");

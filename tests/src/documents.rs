@@ -22,10 +22,22 @@ pub struct Document {
 /// All generated files.
 pub fn all() -> Result<Vec<Document>, String> {
     Ok(vec![
-        Document { path: "docs/api.md", text: api(&ledger::read()?, &proofs::read()?) },
-        Document { path: "docs/abi.md", text: abi() },
-        Document { path: "tests/golden/imports.txt", text: imports::listing() },
-        Document { path: "guest-sdk/include/nodule.h", text: header::c_header() },
+        Document {
+            path: "docs/api.md",
+            text: api(&ledger::read()?, &proofs::read()?),
+        },
+        Document {
+            path: "docs/abi.md",
+            text: abi(),
+        },
+        Document {
+            path: "tests/golden/imports.txt",
+            text: imports::listing(),
+        },
+        Document {
+            path: "guest-sdk/include/nodule.h",
+            text: header::c_header(),
+        },
     ])
 }
 
@@ -40,16 +52,34 @@ fn api(entries: &[Entry], proofs: &Proofs) -> String {
     let areas: BTreeSet<&str> = entries.iter().map(|entry| entry.area.as_str()).collect();
     text.push_str("\n| area | done | differs | absent |\n|---|---|---|---|\n");
     for area in &areas {
-        let count = |state| entries.iter().filter(|entry| entry.area == *area && entry.state == state).count();
+        let count = |state| {
+            entries
+                .iter()
+                .filter(|entry| entry.area == *area && entry.state == state)
+                .count()
+        };
         let [done, differs, absent] = State::ALL.map(count);
-        line(&mut text, format_args!("| [{area}](#{area}) | {done} | {differs} | {absent} |"));
+        line(
+            &mut text,
+            format_args!("| [{area}](#{area}) | {done} | {differs} | {absent} |"),
+        );
     }
     for area in &areas {
-        line(&mut text, format_args!("\n## {area}\n\n| id | state | tests |\n|---|---|---|"));
+        line(
+            &mut text,
+            format_args!("\n## {area}\n\n| id | state | tests |\n|---|---|---|"),
+        );
         for entry in entries.iter().filter(|entry| entry.area == *area) {
-            let why = if entry.why.is_empty() { String::new() } else { format!(" ({})", entry.why) };
+            let why = if entry.why.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", entry.why)
+            };
             let tests = proofs.get(&entry.id).map(|tests| tests.join(", ")).unwrap_or_default();
-            line(&mut text, format_args!("| `{}` | {}{why} | {tests} |", entry.id, entry.state));
+            line(
+                &mut text,
+                format_args!("| `{}` | {}{why} | {tests} |", entry.id, entry.state),
+            );
         }
     }
     text
@@ -80,8 +110,16 @@ fn abi() -> String {
 }
 
 fn signature(import: &Import) -> String {
-    let params: Vec<_> = import.params.iter().map(|param| format!("{}: {}", param.name, param.wasm.name())).collect();
-    let result = import.result.as_ref().map(|result| format!(" -> {}", result.wasm.name())).unwrap_or_default();
+    let params: Vec<_> = import
+        .params
+        .iter()
+        .map(|param| format!("{}: {}", param.name, param.wasm.name()))
+        .collect();
+    let result = import
+        .result
+        .as_ref()
+        .map(|result| format!(" -> {}", result.wasm.name()))
+        .unwrap_or_default();
     format!("{}({}){result}", import.name, params.join(", "))
 }
 

@@ -83,10 +83,24 @@ pub fn join(api: &str, status: &str) -> Result<Vec<Entry>, String> {
             problems.push(format!("docs/status.tsv: {id} has no row"));
             continue;
         };
-        entries.push(Entry { id: id.into(), area: area.into(), summary: summary.into(), state, why: why.into() });
+        entries.push(Entry {
+            id: id.into(),
+            area: area.into(),
+            summary: summary.into(),
+            state,
+            why: why.into(),
+        });
     }
-    problems.extend(states.keys().map(|id| format!("docs/status.tsv: {id} is not in docs/api.tsv")));
-    if problems.is_empty() { Ok(entries) } else { Err(problems.join("\n")) }
+    problems.extend(
+        states
+            .keys()
+            .map(|id| format!("docs/status.tsv: {id} is not in docs/api.tsv")),
+    );
+    if problems.is_empty() {
+        Ok(entries)
+    } else {
+        Err(problems.join("\n"))
+    }
 }
 
 fn read_status(line: &str) -> Result<(&str, (State, &str)), &'static str> {
@@ -94,7 +108,10 @@ fn read_status(line: &str) -> Result<(&str, (State, &str)), &'static str> {
     let (Some(id), Some(state), Some(why), None) = (cells.next(), cells.next(), cells.next(), cells.next()) else {
         return Err("a row needs three cells");
     };
-    let state = State::ALL.into_iter().find(|known| known.name() == state).ok_or("unknown state")?;
+    let state = State::ALL
+        .into_iter()
+        .find(|known| known.name() == state)
+        .ok_or("unknown state")?;
     match (state, why.is_empty()) {
         (State::Done, false) => Err("what is done needs no reason"),
         (State::Differs | State::Absent, true) => Err("a reason is missing"),

@@ -27,7 +27,9 @@ pub fn read() -> Result<Proofs, String> {
 /// The modules that `tests/main.rs` declares.
 pub fn modules(directory: &Path) -> Result<Vec<String>, String> {
     let text = std::fs::read_to_string(directory.join("main.rs")).map_err(|error| format!("tests/main.rs: {error}"))?;
-    let names = text.lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));
+    let names = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));
     Ok(names.map(String::from).collect())
 }
 
@@ -39,13 +41,20 @@ pub fn marks(text: &str) -> Result<Vec<(String, String)>, String> {
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
         if let Some(ids) = line.strip_prefix(MARK) {
-            waiting.extend(ids.split(',').map(|id| id.trim().to_string()).filter(|id| !id.is_empty()));
+            waiting.extend(
+                ids.split(',')
+                    .map(|id| id.trim().to_string())
+                    .filter(|id| !id.is_empty()),
+            );
         } else if waiting.is_empty() || line.starts_with("//") {
             continue;
         } else if line.starts_with("#[") {
             is_test |= line == "#[test]";
         } else {
-            let name = line.strip_prefix("fn ").and_then(|rest| rest.split_once('(')).map(|(name, _)| name);
+            let name = line
+                .strip_prefix("fn ")
+                .and_then(|rest| rest.split_once('('))
+                .map(|(name, _)| name);
             match name {
                 Some(name) if is_test => pairs.extend(waiting.drain(..).map(|id| (id, name.to_string()))),
                 _ => return Err(format!("line {}: {MARK:?} must stand above a #[test]", index + 1)),
@@ -72,7 +81,10 @@ pub fn disagreements(entries: &[Entry], proofs: &Proofs) -> Vec<String> {
     }
     for (id, tests) in proofs {
         if !entries.iter().any(|entry| entry.id == *id) {
-            problems.push(format!("{id} is not in docs/api.tsv but claimed by {}", tests.join(", ")));
+            problems.push(format!(
+                "{id} is not in docs/api.tsv but claimed by {}",
+                tests.join(", ")
+            ));
         }
     }
     problems
