@@ -2,8 +2,10 @@
 //!
 //! | module | what it tests |
 //! |---|---|
-//! | `abi` | the import table, the linker and the committed documents agree |
-//! | `hostile` | modules that lie, hoard, loop and flood end, and nobody else notices |
+//! | `abi` | the import table, the linker and the committed documents agree; modules for another host are refused |
+//! | `hostile` | modules that lie, hoard, loop and flood end as documented, the host in good order |
+//! | `hostile_arguments` | every import with every kind of bad argument |
+//! | `neighbours` | hostile isolates beside a good one in one host: the good one does not notice |
 //! | `ledger` | every API id has a state, and every claim a test |
 //! | `tidy` | the style of the sources |
 //! | `guests`, `support` | no tests: the list of guest programs; running them |
@@ -17,6 +19,8 @@
 mod abi;
 mod guests;
 mod hostile;
+mod hostile_arguments;
 mod ledger;
+mod neighbours;
 mod support;
 mod tidy;

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -17,6 +18,10 @@ use crate::guests::Guest;
 
 /// How long a command may take unless its test says otherwise. Generous: machines that run tests are busy.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
+/// How much output is kept; of what comes after nothing but the fact.
+const OUTPUT_BYTES_MAX: usize = 16 << 20;
+/// How much of an output a failure shows.
+const SHOWN_BYTES_MAX: usize = 8 << 10;
 /// How long output may stay open after its command ended.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
@@ -77,7 +82,7 @@ pub fn node(script: &str) -> Option<Cmd> {
 }
 
 /// Compiled code of all tests, so that each guest is compiled once.
-fn cache_directory() -> PathBuf {
+pub fn cache_directory() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("nodule-cache")
 }
 
@@ -86,6 +91,7 @@ pub struct Cmd {
     command: Command,
     directory: TempDir,
     stdin: Vec<u8>,
+    stdout: Option<OwnedFd>,
     time_limit: Duration,
 }
 
@@ -103,6 +109,7 @@ impl Cmd {
             command,
             directory,
             stdin: Vec::new(),
+            stdout: None,
             time_limit: TIME_LIMIT,
         }
     }
@@ -128,6 +135,26 @@ impl Cmd {
     /// What it reads. Default: nothing.
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = bytes.into();
+        self
+    }
+
+    /// Where its output goes instead of into the result.
+    pub fn stdout_to(mut self, stdout: OwnedFd) -> Self {
+        self.stdout = Some(stdout);
+        self
+    }
+
+    /// Runs it by a shell script, in which it is `"$0" "$@"`.
+    pub fn through_shell(mut self, script: &str) -> Self {
+        let mut shell = Command::new("sh");
+        shell
+            .arg("-c")
+            .arg(script)
+            .arg(self.command.get_program())
+            .args(self.command.get_args());
+        shell.current_dir(self.directory.path()).env_clear();
+        shell.envs(self.command.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        self.command = shell;
         self
     }
 
@@ -179,7 +206,12 @@ impl Cmd {
         self.command.process_group(0);
         let shown = shown(&self.command);
         let mut child = self.command.spawn().unwrap_or_else(|error| panic!("{shown}: {error}"));
-        let stdout = Stream::collect(child.stdout.take().unwrap());
+        // The builder keeps the ends it passed on, which would keep pipes open.
+        drop(self.command);
+        let stdout = child
+            .stdout
+            .take()
+            .map_or_else(|| Stream::collect(std::io::empty()), Stream::collect);
         let stderr = Stream::collect(child.stderr.take().unwrap());
         let deadline = Instant::now() + self.time_limit;
         let stdin = child.stdin.take();
@@ -250,12 +282,8 @@ impl Running {
 
     fn fail(&self, what: &str) -> ! {
         let _ = kill_process_group(self.pid(), Signal::KILL);
-        panic!(
-            "{what}\ncommand: {}\nstdout:\n{}\nstderr:\n{}",
-            self.shown,
-            self.stdout.text(),
-            self.stderr.text()
-        )
+        let (stdout, stderr) = (self.stdout.text(), self.stderr.text());
+        panic!("{what}\ncommand: {}\nstdout:\n{}\nstderr:\n{}", self.shown, cut(&stdout), cut(&stderr))
     }
 
     /// Waits for its end.
@@ -312,7 +340,9 @@ impl Stream {
             loop {
                 let len = pipe.read(&mut buffer).unwrap_or(0);
                 let mut state = collected.state.lock().unwrap_or_else(PoisonError::into_inner);
-                state.0.extend_from_slice(&buffer[..len]);
+                if state.0.len() < OUTPUT_BYTES_MAX {
+                    state.0.extend_from_slice(&buffer[..len]);
+                }
                 state.1 = len == 0;
                 collected.changed.notify_all();
                 if len == 0 {
@@ -439,19 +469,25 @@ impl Run {
     /// Fails, showing everything, unless `holds`.
     #[track_caller]
     pub fn check(&self, holds: bool, what: &str) {
-        let Self {
-            shown,
-            code,
-            signal,
-            stdout,
-            stderr,
-            ..
-        } = self;
+        let Self { shown, code, signal, .. } = self;
         assert!(
             holds,
-            "{what}\ncommand: {shown}\ncode: {code:?}, signal: {signal:?}\nstdout:\n{stdout}\nstderr:\n{stderr}"
+            "{what}\ncommand: {shown}\ncode: {code:?}, signal: {signal:?}\nstdout:\n{}\nstderr:\n{}",
+            cut(&self.stdout),
+            cut(&self.stderr)
         );
     }
+}
+
+/// Start and end of a text that is too long to show.
+fn cut(text: &str) -> String {
+    if text.len() <= SHOWN_BYTES_MAX {
+        return text.into();
+    }
+    let bytes = text.as_bytes();
+    let (start, end) = (&bytes[..SHOWN_BYTES_MAX / 2], &bytes[bytes.len() - SHOWN_BYTES_MAX / 2..]);
+    let (start, end) = (String::from_utf8_lossy(start), String::from_utf8_lossy(end));
+    format!("{start}\n[... of {} bytes ...]\n{end}", text.len())
 }
 
 /// The first line in which two texts differ, with its neighbours.
@@ -471,7 +507,7 @@ pub fn first_difference(expected: &str, actual: &str) -> Option<String> {
     }
     for (mark, lines) in [('-', &expected), ('+', &actual)] {
         for line in lines.iter().skip(same).take(3) {
-            let _ = writeln!(text, "{mark} {line}");
+            let _ = writeln!(text, "{mark} {}", cut(line));
         }
     }
     text.push_str("(- expected, + actual)");
