@@ -64,21 +64,21 @@ pub fn wat_with(flags: &[&str], text: &str) -> Cmd {
     command.arg(path)
 }
 
-/// Node with this script, or `None`, with a line on the terminal, where there is no Node.
-pub fn node(script: &str) -> Option<Cmd> {
+/// Node with these arguments, or `None`, with a line on the terminal, where there is no Node.
+pub fn node(arguments: &[&str]) -> Option<Cmd> {
     static PRESENT: OnceLock<bool> = OnceLock::new();
-    let present = *PRESENT.get_or_init(|| {
+    let is_present = || {
         Command::new("node")
             .arg("--version")
             .output()
-            .is_ok_and(|out| out.status.success())
-    });
-    if !present {
+            .is_ok_and(|output| output.status.success())
+    };
+    if !*PRESENT.get_or_init(is_present) {
         // Past the harness, which hides what passing tests print.
         let _ = std::io::stderr().write_all(b"SKIPPED: a comparison with Node, because node is not installed\n");
         return None;
     }
-    Some(Cmd::new("node").arg("-e").arg(script))
+    Some(Cmd::new("node").args(arguments))
 }
 
 /// Compiled code of all tests, so that each guest is compiled once.
@@ -280,10 +280,32 @@ impl Running {
             .unwrap_or_else(|| self.fail(&format!("stderr never had {text:?}")))
     }
 
+    /// Waits until its directory has a file with content that `wanted` accepts.
+    pub fn wait_for_file(&self, wanted: impl Fn(&Path) -> bool) -> PathBuf {
+        while Instant::now() < self.deadline {
+            let files = std::fs::read_dir(self.directory())
+                .unwrap()
+                .map(|file| file.unwrap().path());
+            if let Some(path) = files
+                .into_iter()
+                .find(|path| wanted(path) && path.metadata().is_ok_and(|file| file.len() > 0))
+            {
+                return path;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.fail("no such file came")
+    }
+
     fn fail(&self, what: &str) -> ! {
         let _ = kill_process_group(self.pid(), Signal::KILL);
         let (stdout, stderr) = (self.stdout.text(), self.stderr.text());
-        panic!("{what}\ncommand: {}\nstdout:\n{}\nstderr:\n{}", self.shown, cut(&stdout), cut(&stderr))
+        panic!(
+            "{what}\ncommand: {}\nstdout:\n{}\nstderr:\n{}",
+            self.shown,
+            cut(&stdout),
+            cut(&stderr)
+        )
     }
 
     /// Waits for its end.
@@ -469,7 +491,9 @@ impl Run {
     /// Fails, showing everything, unless `holds`.
     #[track_caller]
     pub fn check(&self, holds: bool, what: &str) {
-        let Self { shown, code, signal, .. } = self;
+        let Self {
+            shown, code, signal, ..
+        } = self;
         assert!(
             holds,
             "{what}\ncommand: {shown}\ncode: {code:?}, signal: {signal:?}\nstdout:\n{}\nstderr:\n{}",
@@ -485,7 +509,10 @@ fn cut(text: &str) -> String {
         return text.into();
     }
     let bytes = text.as_bytes();
-    let (start, end) = (&bytes[..SHOWN_BYTES_MAX / 2], &bytes[bytes.len() - SHOWN_BYTES_MAX / 2..]);
+    let (start, end) = (
+        &bytes[..SHOWN_BYTES_MAX / 2],
+        &bytes[bytes.len() - SHOWN_BYTES_MAX / 2..],
+    );
     let (start, end) = (String::from_utf8_lossy(start), String::from_utf8_lossy(end));
     format!("{start}\n[... of {} bytes ...]\n{end}", text.len())
 }
