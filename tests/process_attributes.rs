@@ -472,8 +472,8 @@ fn active_resources_are_those_that_keep_the_process() {
          unref [\"Immediate\"]\n\
          cleared [\"Timeout\"]\n\
          none []\n\
-         process Some((\"nodule:process\", 1, true))\n\
-         node:process Some((\"nodule:process\", 1, true))\n\
+         process Some((\"process\", 1, true))\n\
+         node:process Some((\"process\", 1, true))\n\
          nothing None\n",
     );
 }

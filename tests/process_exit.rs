@@ -86,7 +86,10 @@ fn exit_codes_of_every_type_are_checked() {
          Bool(true) -> TypeError ERR_INVALID_ARG_TYPE\n\
          Number(1.5) -> RangeError ERR_OUT_OF_RANGE\n\
          Number(NaN) -> RangeError ERR_OUT_OF_RANGE\n\
-         Number(inf) -> RangeError ERR_OUT_OF_RANGE\n",
+         Number(inf) -> RangeError ERR_OUT_OF_RANGE\n\
+         Object(Object([(\"a\", Number(1.0))])) -> TypeError ERR_INVALID_ARG_TYPE\n\
+         Null -> None\n\
+         Undefined -> None\n",
     );
     for (argument, code) in [("undefined", 0), ("none", 3), ("negative", 255), ("large", 44)] {
         guest(tests::PROCESS_EXIT_VALUE)
@@ -252,6 +255,6 @@ fn a_wrong_command_line_is_code_9_and_a_wrong_debug_port_12() {
         wat_with(flags, text).run().code(9).stdout("");
     }
     for port in ["80", "65536", "-1", "x"] {
-        wat_with(&["--debug-port", port], text).run().code(12);
+        wat_with(&[&format!("--debug-port={port}")], text).run().code(12);
     }
 }

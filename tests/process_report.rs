@@ -176,11 +176,15 @@ fn a_signal_leaves_a_report_of_a_guest_that_waits() {
 fn environment_and_network_are_left_out_on_demand() {
     let run = |flags: &[&str]| {
         let flags = [
-            &["--dir", ".", "--env", "SECRET=hidden", "--report-uncaught-exception"],
+            &["--dir", ".", "--allow-env=SECRET", "--report-uncaught-exception"],
             flags,
         ]
         .concat();
-        let run = guest_with(&flags, tests::PROCESS_TRAP).arg("panic").run().code(1);
+        let run = guest_with(&flags, tests::PROCESS_TRAP)
+            .env("SECRET", "hidden")
+            .arg("panic")
+            .run()
+            .code(1);
         report(run.directory()).1
     };
     let all = run(&[]);

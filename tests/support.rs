@@ -200,7 +200,7 @@ impl Cmd {
     pub fn start(mut self) -> Running {
         self.command
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+            .stdout(self.stdout.take().map_or_else(Stdio::piped, Stdio::from))
             .stderr(Stdio::piped());
         // A group of its own: a signal to the group does not reach the tests, and all of it can be ended.
         self.command.process_group(0);

@@ -19,7 +19,7 @@ fn timers_keep_their_order_and_obey() {
         "timeout 10\ntimeout 10\ntimeout 20\ntimeout 30\n\
          interval 1\ninterval 2\ninterval 3\n\
          refreshed in time: 0 runs\nthen: 1 runs\nrefreshed after it ran: 2 runs\n\
-         tick 1\ntick 2\ntimeout: ABORT_ERR\nhas_ref false\n",
+         tick 1\ntick 2\ntimeout: ETIMEDOUT\nhas_ref false\nunref'd immediate ran\n",
     );
 }
 
