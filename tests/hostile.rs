@@ -1,6 +1,6 @@
 //! Modules that lie, hoard, loop and flood: each ends as documented, and the host with it in good order.
 
-use std::os::fd::OwnedFd;
+use std::io::PipeReader;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::Signal;
@@ -213,7 +213,7 @@ fn flood() -> String {
     )
 }
 
-fn wait_until_readable(pipe: &OwnedFd) {
+fn wait_until_readable(pipe: &PipeReader) {
     let limit = rustix::event::Timespec { tv_sec: 30, tv_nsec: 0 };
     let mut fds = [PollFd::new(pipe, PollFlags::IN)];
     assert_eq!(poll(&mut fds, Some(&limit)), Ok(1), "the guest wrote nothing");
@@ -221,7 +221,7 @@ fn wait_until_readable(pipe: &OwnedFd) {
 
 #[test]
 fn a_flood_that_nobody_reads_waits_and_can_be_ended() {
-    let (reader, writer) = rustix::pipe::pipe().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
     let running = wat_with(&[], &flood()).stdout_to(writer).start();
     wait_until_readable(&reader);
     running.signal(Signal::TERM);
@@ -230,7 +230,7 @@ fn a_flood_that_nobody_reads_waits_and_can_be_ended() {
 
 #[test]
 fn a_flood_whose_reader_goes_away_sees_an_error_not_a_signal() {
-    let (reader, writer) = rustix::pipe::pipe().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
     let running = wat_with(&[], &flood()).stdout_to(writer).start();
     wait_until_readable(&reader);
     drop(reader);
@@ -241,7 +241,7 @@ fn a_flood_whose_reader_goes_away_sees_an_error_not_a_signal() {
 #[test]
 fn a_flood_on_a_full_device_is_an_error_of_the_guest() {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    wat_with(&[], &flood()).stdout_to(full.into()).start().wait().code(0);
+    wat_with(&[], &flood()).stdout_to(full).start().wait().code(0);
 }
 
 // proves: process.exit_code.6

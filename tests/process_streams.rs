@@ -27,9 +27,8 @@ fn eight_megabytes_arrive_although_the_program_exits_at_once() {
 // proves: process.stdout
 #[test]
 fn a_slow_reader_gets_everything() {
-    let (reader, writer) = rustix::pipe::pipe().unwrap();
+    let (mut reader, writer) = std::io::pipe().unwrap();
     let running = guest(tests::PROCESS_STDOUT).arg("large").stdout_to(writer).start();
-    let mut reader = std::fs::File::from(reader);
     let mut total = 0;
     let mut buffer = [0; 777];
     loop {
@@ -46,7 +45,7 @@ fn a_slow_reader_gets_everything() {
 // proves: process.stdout, process.stderr, process.event.SIGPIPE
 #[test]
 fn a_reader_that_is_gone_is_an_error_not_a_death() {
-    let (reader, writer) = rustix::pipe::pipe().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     guest(tests::PROCESS_STDOUT)
         .arg("closed")

@@ -24,6 +24,7 @@ fn printed(run: &Run) -> String {
 const FORMS: &str = "flags None None None None\n\
     main\n\
     warning Warning None plain None\n\
+    stack names main true\n\
     warning CustomWarning None named None\n\
     warning CustomWarning Some(\"W001\") coded None\n\
     warning Warning Some(\"W002\") detailed Some(\"more\")\n\

@@ -139,8 +139,8 @@ impl Cmd {
     }
 
     /// Where its output goes instead of into the result.
-    pub fn stdout_to(mut self, stdout: OwnedFd) -> Self {
-        self.stdout = Some(stdout);
+    pub fn stdout_to(mut self, stdout: impl Into<OwnedFd>) -> Self {
+        self.stdout = Some(stdout.into());
         self
     }
 
