@@ -107,7 +107,8 @@ fn calls(function: &Registered) -> Vec<Arguments> {
     calls
 }
 
-/// A module that makes these calls and then ends with [`SURVIVED`].
+/// A module that makes these calls, each in a function of its own, and then ends with [`SURVIVED`]; with one more
+/// when a call trapped. A trap is handled: the loop goes on behind it.
 fn caller(function: &Registered, calls: &[Arguments]) -> String {
     let Registered {
         namespace,
@@ -119,24 +120,34 @@ fn caller(function: &Registered, calls: &[Arguments]) -> String {
         r#"(module (import "{namespace}" "{name}" (func $f (param {}) (result {})))
         (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
         (memory (export "memory") 2) (data (i32.const 1024) "no/such/file") (data (i32.const 2048) "\a1\64file\63abc")
+        (global $next (mut i32) (i32.const 0)) (global $trapped (mut i32) (i32.const 0))
+        (table {count} funcref)
+        (func $run (export "nodule_resume") (local $call i32)
+            (loop $again
+                (local.set $call (global.get $next))
+                (if (i32.ge_u (local.get $call) (i32.const {count}))
+                    (then (call $exit (i32.add (i32.const {SURVIVED}) (global.get $trapped)))))
+                (global.set $next (i32.add (local.get $call) (i32.const 1)))
+                (call_indirect (local.get $call))
+                (br $again)))
+        (func (export "_start") (call $run))
+        (func (export "nodule_hook_buffer") (result i32) (i32.const 65536))
+        (func (export "nodule_uncaught") (param i32 i32) (result i32)
+            (global.set $trapped (i32.const 1)) (i32.const 1))
         "#,
         params.join(" "),
-        results.join(" ")
+        results.join(" "),
+        count = calls.len(),
     );
     let drop = "drop ".repeat(results.len());
-    let parts: Vec<_> = calls.chunks(200).collect();
-    for (part, calls) in parts.iter().enumerate() {
-        let _ = writeln!(text, "(func $part{part}");
-        for call in *calls {
-            let _ = writeln!(text, "(call $f {}) {drop}", call.join(" "));
-        }
-        text.push_str(")\n");
+    for (index, call) in calls.iter().enumerate() {
+        let _ = writeln!(
+            text,
+            "(func $call{index} (call $f {}) {drop}) (elem (i32.const {index}) $call{index})",
+            call.join(" ")
+        );
     }
-    text.push_str(r#"(func (export "_start")"#);
-    for part in 0..parts.len() {
-        let _ = write!(text, " (call $part{part})");
-    }
-    let _ = write!(text, " (call $exit (i32.const {SURVIVED}))))");
+    text.push(')');
     text
 }
 
@@ -160,7 +171,9 @@ fn survey(flags: &[&str]) {
                     next
                 } {
                     let run = run(flags, &caller(&function, &calls(&function)));
-                    if run.code != Some(SURVIVED) {
+                    // WASI leaves it to the host whether values without a meaning are an error or a trap.
+                    let traps = function.namespace.starts_with("wasi_") && run.code == Some(SURVIVED + 1);
+                    if run.code != Some(SURVIVED) && !traps {
                         let line = format!(
                             "{} {}: code {:?}, signal {:?}\n{}",
                             function.namespace, function.name, run.code, run.signal, run.stderr

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use nodule_abi::error::ErrorCode;
+
 use crate::guests::tests;
-use crate::support::{Run, binary, guest, guest_with, nodule};
+use crate::support::{Run, binary, guest, guest_with, node, nodule, wat_with};
 
 /// The value that a program printed behind `name `.
 fn value<'a>(run: &'a Run, name: &str) -> &'a str {
@@ -344,6 +346,91 @@ fn figures_of_time_memory_and_machine_make_sense() {
     );
 }
 
+// proves: process.setuid, process.seteuid, process.setgid, process.setegid
+#[test]
+fn setting_ids_checks_type_range_and_name() {
+    // A value in the memory, the call, its error number; 0 for success. Own ids can always be set.
+    let own = |id: u32| nodule_abi::value::to_vec(&id).unwrap();
+    let text = |text: &str| nodule_abi::value::to_vec(&text).unwrap();
+    let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    for (name, id) in [("setuid", uid), ("seteuid", uid), ("setgid", gid), ("setegid", gid)] {
+        for (value, code) in [
+            (own(id), None),
+            (text("no-such-name"), Some(ErrorCode::UnknownCredential)),
+            (
+                nodule_abi::value::to_vec(&true).unwrap(),
+                Some(ErrorCode::InvalidArgType),
+            ),
+            (nodule_abi::value::to_vec(&-1).unwrap(), Some(ErrorCode::OutOfRange)),
+            (
+                nodule_abi::value::to_vec(&4_294_967_296_u64).unwrap(),
+                Some(ErrorCode::OutOfRange),
+            ),
+            (nodule_abi::value::to_vec(&1.5).unwrap(), Some(ErrorCode::OutOfRange)),
+        ] {
+            let call = format!("(call $f (i32.const 0) (i32.const {}))", value.len());
+            let bytes: String = value.iter().map(|byte| format!("\\{byte:02x}")).collect();
+            let module = |expected: u32| {
+                format!(
+                    r#"(module (import "nodule:process/1" "{name}" (func $f (param i32 i32) (result i32)))
+                    (memory (export "memory") 1) (data (i32.const 0) "{bytes}")
+                    (func (export "_start") (if (i32.ne {call} (i32.const {expected})) (then unreachable))))"#
+                )
+            };
+            let expected = code.map_or(0, |code| u32::from(code.number()));
+            wat_with(&["--allow-sys"], &module(expected)).run().success();
+            let denied = u32::from(ErrorCode::AccessDenied.number());
+            wat_with(&[], &module(denied)).run().success();
+        }
+    }
+}
+
+// proves: process.constrainedMemory, process.availableMemory
+#[test]
+fn memory_bounds_are_those_node_sees() {
+    let figure = |name: &str| {
+        let text = format!(
+            r#"(module (import "nodule:process/1" "{name}" (func $figure (result i64)))
+            (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+            (memory (export "memory") 1) (data (i32.const 0) "\10\00\00\00\08\00\00\00")
+            (func $digits (param $value i64) (param $at i32)
+                (loop $again
+                    (i32.store8 (local.get $at)
+                        (i32.add (i32.const 48) (i32.wrap_i64 (i64.rem_u (local.get $value) (i64.const 10)))))
+                    (local.set $value (i64.div_u (local.get $value) (i64.const 10)))
+                    (local.set $at (i32.sub (local.get $at) (i32.const 1)))
+                    (br_if $again (i32.ge_u (local.get $at) (i32.const 16)))))
+            (func (export "_start")
+                (call $digits (call $figure) (i32.const 39))
+                (i32.store (i32.const 4) (i32.const 24))
+                (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))"#
+        );
+        wat_with(&[], &text).run().success().stdout.parse::<u64>().unwrap()
+    };
+    let (constrained, available) = (figure("constrained_memory"), figure("available_memory"));
+    let script = "console.log(process.constrainedMemory(), process.availableMemory())";
+    let Some(node) = node(&["-e", script]) else { return };
+    let node = node.run().code(0);
+    let mut figures = node
+        .stdout
+        .split_whitespace()
+        .map(|figure| figure.parse::<u64>().unwrap());
+    let (node_constrained, node_available) = (figures.next().unwrap(), figures.next().unwrap());
+    // Without a bound Node says 0 or what the kernel has for "no bound".
+    let is_bound = |bytes: u64| bytes > 0 && bytes < 1 << 60;
+    assert_eq!(
+        is_bound(constrained),
+        is_bound(node_constrained),
+        "nodule {constrained}, Node {node_constrained}"
+    );
+    assert!(
+        !is_bound(constrained) || constrained == node_constrained,
+        "nodule {constrained}, Node {node_constrained}"
+    );
+    let ratio = available as f64 / node_available as f64;
+    assert!((0.5..2.0).contains(&ratio), "nodule {available}, Node {node_available}");
+}
+
 // proves: process.getuid, process.geteuid, process.getgid, process.getegid, process.getgroups
 // proves: process.setuid, process.setgid, process.setgroups, process.initgroups
 #[test]
@@ -478,7 +565,6 @@ fn active_resources_are_those_that_keep_the_process() {
     );
 }
 
-// proves: process.channel, process.connected, process.send, process.disconnect
 #[test]
 fn without_a_parent_there_is_no_channel() {
     guest(tests::PROCESS_CHANNEL).run().success().stdout(

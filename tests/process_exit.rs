@@ -258,3 +258,19 @@ fn a_wrong_command_line_is_code_9_and_a_wrong_debug_port_12() {
         wat_with(&[&format!("--debug-port={port}")], text).run().code(12);
     }
 }
+
+// proves: process.exit_code.5
+#[test]
+fn a_failure_of_the_host_is_code_5() {
+    let command = wat_with(&[], r#"(module (func (export "_start")))"#);
+    // Not enough descriptors for an event loop.
+    let run = command
+        .through_shell("ulimit -n 5; exec \"$0\" \"$@\"")
+        .run()
+        .code(5)
+        .stdout("");
+    run.check(
+        run.stderr.starts_with("FATAL ERROR"),
+        "a line that starts with FATAL ERROR expected",
+    );
+}

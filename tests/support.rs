@@ -327,7 +327,6 @@ impl Running {
             shown: std::mem::take(&mut self.shown),
             code: status.code(),
             signal: status.signal(),
-            core_dumped: status.core_dumped(),
             stdout: self.stdout.text(),
             stderr: self.stderr.text(),
             directory: self.directory.take().unwrap(),
@@ -411,7 +410,7 @@ pub struct Run {
     /// The signal that ended it.
     pub signal: Option<i32>,
     /// Whether the system wrote a core file.
-    pub core_dumped: bool,
+
     /// Its output.
     pub stdout: String,
     /// Its error output.

@@ -9,16 +9,19 @@ use nodule_tests::repository;
 const FILE_LINES_MAX: usize = 500;
 const TEST_FILE_LINES_MAX: usize = 700;
 const FUNCTION_LINES_MAX: usize = 70;
+const TEST_FUNCTION_LINES_MAX: usize = 100;
 
 /// Where `unsafe` may stand, each with its reason.
-const UNSAFE_FILES: [(&str, &str); 7] = [
+const UNSAFE_FILES: [(&str, &str); 9] = [
     ("guest-sdk/abi/src/imports.rs", "declarations of the imports"),
     ("guest-sdk/src/sys/", "calls of the imports"),
+    ("guests/tests/src/bin/process_trap.rs", "traps of every kind"),
     ("host/src/process/execve.rs", "gives fds of the process away"),
     ("host/src/process/signals.rs", "signal handlers"),
     ("host/src/process/title.rs", "overwrites the argument area"),
     ("host/src/runtime/cache.rs", "maps compiled code"),
     ("host/src/runtime/module.rs", "loads compiled code"),
+    ("host/src/stdio/channel.rs", "borrows descriptors of the process"),
 ];
 
 /// Where tasks may be started: one tied to its owner, and the one that is an isolate.
@@ -186,7 +189,7 @@ fn without_tests(source: &Source) -> String {
     code
 }
 
-/// Files that a `#[cfg(test)] mod name;` declares.
+/// Modules that a `#[cfg(test)] mod name;` declares, as paths without an ending.
 fn test_only(sources: &[Source]) -> Vec<String> {
     let mut files = Vec::new();
     for source in sources {
@@ -207,10 +210,19 @@ fn test_only(sources: &[Source]) -> Vec<String> {
             } else {
                 parent.join(stem)
             };
-            files.push(directory.join(format!("{name}.rs")).to_str().unwrap().to_string());
+            files.push(directory.join(name).to_str().unwrap().to_string());
         }
     }
     files
+}
+
+/// Whether a file is one of those modules or lies in the directory of one.
+fn is_test_only(path: &str, test_only: &[String]) -> bool {
+    let belongs = |module: &String| {
+        path.strip_prefix(module.as_str())
+            .is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+    };
+    test_only.iter().any(belongs)
 }
 
 #[track_caller]
@@ -233,25 +245,31 @@ fn every_file_says_what_it_is() {
 #[test]
 fn files_and_functions_are_short() {
     let mut problems = Vec::new();
-    for source in sources() {
-        let is_test = ["tests/", "guests/", "fuzz/"]
+    let sources = sources();
+    let test_only = test_only(&sources);
+    for source in &sources {
+        let is_test = ["tests/", "guests/tests/", "fuzz/"]
             .iter()
             .any(|part| source.path.starts_with(part))
-            || source.path.contains("/tests/");
-        let max = if is_test { TEST_FILE_LINES_MAX } else { FILE_LINES_MAX };
+            || source.path.contains("/tests/")
+            || is_test_only(&source.path, &test_only);
+        let (file_max, function_max) = match is_test {
+            true => (TEST_FILE_LINES_MAX, TEST_FUNCTION_LINES_MAX),
+            false => (FILE_LINES_MAX, FUNCTION_LINES_MAX),
+        };
         let lines = source.text.lines().count();
-        if lines > max {
-            problems.push(format!("{} has {lines} lines, {max} are allowed", source.path));
+        if lines > file_max {
+            problems.push(format!("{} has {lines} lines, {file_max} are allowed", source.path));
         }
-        let code = without_tests(&source);
+        let code = without_tests(source);
         for at in words(&code, "fn") {
             let Some(block) = block(&code, at) else { continue };
             let (first, last) = (line_of(&code, at), line_of(&code, block.end));
-            if last - first + 1 > FUNCTION_LINES_MAX {
+            let lines = last - first + 1;
+            if lines > function_max {
                 problems.push(format!(
-                    "{}:{first}: function of {} lines, {FUNCTION_LINES_MAX} are allowed",
-                    source.path,
-                    last - first + 1
+                    "{}:{first}: function of {lines} lines, {function_max} are allowed",
+                    source.path
                 ));
             }
         }
@@ -315,7 +333,7 @@ fn host_code_does_not_give_up() {
     let mut problems = Vec::new();
     for source in &sources {
         let checked = source.path.starts_with("host/src/") || source.path.starts_with("guest-sdk/abi/src/");
-        if !checked || test_only.contains(&source.path) {
+        if !checked || is_test_only(&source.path, &test_only) {
             continue;
         }
         let code = without_tests(source);
@@ -390,7 +408,7 @@ fn todos_carry_an_issue_number() {
 fn no_file_names_a_place_on_somebodys_machine() {
     // In pieces, so that this file does not contain them.
     let places = [
-        ["/wo", "rk/"],
+        ["/work/ma", "in"],
         ["/tmp/w", "t/"],
         ["/root", "/"],
         ["/home/", "user"],
