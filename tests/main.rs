@@ -7,6 +7,7 @@
 //! | `hostile_arguments` | every import with every kind of bad argument |
 //! | `neighbours` | hostile isolates beside a good one in one host: the good one does not notice |
 //! | `process_attributes` | attributes, environment, figures, identity, directory, grants, resources |
+//! | `process_dlopen` | side modules |
 //! | `process_errors` | traps, panics, failed tasks: who sees them and what happens next |
 //! | `process_execve` | the process is replaced, or goes on with an error |
 //! | `process_exit` | exit codes, `exit` and `beforeExit`, finalizers, abort |
@@ -32,6 +33,7 @@ mod hostile_arguments;
 mod ledger;
 mod neighbours;
 mod process_attributes;
+mod process_dlopen;
 mod process_errors;
 mod process_execve;
 mod process_exit;
