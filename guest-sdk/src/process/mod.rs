@@ -76,9 +76,27 @@ fn end(code: i64) -> ! {
     sys::process::exit(code)
 }
 
-/// The code the isolate will end with, when one is set (Node: `process.exitCode`).
+/// The code the isolate will end with, when one is set (Node: `process.exitCode`). Where Node gives back the text
+/// that was assigned, this is the integer it stands for.
 pub fn exit_code() -> Option<i64> {
-    attribute("exitCode")
+    match attribute("exitCode") {
+        Value::Number(code) => Some(integer(code)),
+        Value::String(text) => integer_of_text(&text),
+        _ => None,
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "the host accepts safe integers only")]
+fn integer(number: f64) -> i64 {
+    number as i64
+}
+
+/// The integer that a text accepted as exit code stands for.
+fn integer_of_text(text: &str) -> Option<i64> {
+    let text = text.trim().to_ascii_lowercase();
+    let radix = |prefix, radix| i64::from_str_radix(text.strip_prefix(prefix)?, radix).ok();
+    let digits = radix("0x", 16).or_else(|| radix("0o", 8)).or_else(|| radix("0b", 2));
+    digits.or_else(|| text.parse().ok().map(integer))
 }
 
 /// Sets the code of a natural end; `None` unsets it (Node: `process.exitCode = …`).
