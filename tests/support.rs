@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open};
 use tempfile::TempDir;
 
 use crate::guests::Guest;
@@ -298,10 +298,20 @@ impl Running {
     }
 
     fn fail(&self, what: &str) -> ! {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let status = rustix::process::waitid(WaitId::Pid(self.pid()), options).ok().flatten();
+        let state = match status {
+            Some(status) => format!(
+                "ended by code {:?}, signal {:?}",
+                status.exit_status(),
+                status.terminating_signal()
+            ),
+            None => "running".into(),
+        };
         let _ = kill_process_group(self.pid(), Signal::KILL);
         let (stdout, stderr) = (self.stdout.text(), self.stderr.text());
         panic!(
-            "{what}\ncommand: {}\nstdout:\n{}\nstderr:\n{}",
+            "{what}\ncommand: {}, {state}\nstdout:\n{}\nstderr:\n{}",
             self.shown,
             cut(&stdout),
             cut(&stderr)
