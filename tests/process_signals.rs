@@ -1,6 +1,6 @@
 //! Signals: listeners, defaults, `process.kill`.
 
-use rustix::process::Signal;
+use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
 
 use crate::guests::tests;
 use crate::support::{guest, guest_with};
@@ -50,6 +50,25 @@ fn signals_from_outside_arrive_while_the_guest_waits() {
         .stdout("ready\nSIGINT 2\nSIGHUP 1\nSIGUSR2 12\nSIGWINCH 28\nSIGTERM 15\nexit 0\n");
 }
 
+// proves: process.event.signal
+#[test]
+fn signals_that_arrive_at_once_are_delivered_one_by_one() {
+    let running = guest(tests::PROCESS_SIGNAL).arg("wait").start();
+    running.wait_for_stdout("ready\n");
+    running.signal(Signal::STOP);
+    waitid(WaitId::Pid(running.pid()), WaitIdOptions::STOPPED).unwrap();
+    // All are pending when it goes on; nested handlers would overflow the stack that signals have.
+    for signal in [Signal::WINCH, Signal::USR2, Signal::INT, Signal::HUP] {
+        running.signal(signal);
+    }
+    running.signal(Signal::CONT);
+    for line in ["SIGHUP 1\n", "SIGINT 2\n", "SIGUSR2 12\n", "SIGWINCH 28\n"] {
+        running.wait_for_stdout(line);
+    }
+    running.signal(Signal::TERM);
+    running.wait().success();
+}
+
 // proves: process.exit_code.gt128, process.event.SIGINT, process.event.SIGTERM, process.event.SIGHUP
 // proves: process.event.SIGUSR2, process.event.SIGQUIT
 #[test]
@@ -92,7 +111,6 @@ fn signals_that_are_ignored_by_default_change_nothing() {
 // proves: process.event.SIGTSTP, process.event.SIGCONT
 #[test]
 fn the_process_stops_and_continues() {
-    use rustix::process::{WaitId, WaitIdOptions, waitid};
     let running = guest(tests::PROCESS_SIGNAL).arg("none").start();
     running.wait_for_stdout("ready\n");
     running.signal(Signal::TSTP);
