@@ -432,6 +432,13 @@ __attribute__((import_module("nodule:process/1"), import_name("print_warning")))
 uint32_t nodule_process_print_warning(const uint8_t *warning, uint32_t warning_len);
 
 /*
+ * The wasm backtrace of the caller as sized UTF-8, one `    at function (place)` a line, innermost first;
+ * empty when there is none.
+ */
+__attribute__((import_module("nodule:process/1"), import_name("stack")))
+uint32_t nodule_process_stack(uint8_t *buf, uint32_t cap, uint32_t *len);
+
+/*
  * Sends `signal` to `pid` (0 own group, negative a group, signal 0 tests). `EINVAL`, `ESRCH`, `EPERM`;
  * `ERR_ACCESS_DENIED` for other than the own process and its descendants without the grant `signal`.
  */
