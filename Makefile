@@ -24,7 +24,11 @@ C_GUESTS   := $(C_SOURCES:guests/c/%.c=guests/target/c/%.wasm)
 C_HEADERS  := $(wildcard guest-sdk/include/*.h)
 C_WARNINGS := -Wall -Wextra
 
-.PHONY: help setup build guests rust-guests c-guests run test lint bench fuzz docs install clean
+# Side modules, for process.dlopen: guests/side/<name>.c and .rs become guests/target/side/<name>.wasm.
+SIDE_SOURCES := $(wildcard guests/side/*.c guests/side/*.rs)
+SIDE_MODULES := $(patsubst guests/side/%,guests/target/side/%.wasm,$(basename $(SIDE_SOURCES)))
+
+.PHONY: help setup build guests rust-guests c-guests side-modules run test lint bench fuzz docs install clean
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,7 +39,7 @@ setup: ## Finds or installs the toolchains for host and guests
 build: setup ## Builds the nodule binary and library (release)
 	$(CARGO) build --release
 
-guests: rust-guests c-guests ## Builds the guest programs, in Rust and in C
+guests: rust-guests c-guests side-modules ## Builds the guest programs, in Rust and in C
 
 rust-guests: setup
 	scripts/guest-cargo.sh build --release
@@ -45,6 +49,19 @@ c-guests: $(C_GUESTS)
 guests/target/c/%.wasm: guests/c/%.c $(C_HEADERS) scripts/guest-cc.sh | setup
 	@mkdir -p $(@D)
 	scripts/guest-cc.sh -O2 $(C_WARNINGS) -o $@ $<
+
+side-modules: $(SIDE_MODULES)
+
+# A side module in front of another one is one that it needs.
+guests/target/side/shapes.wasm: guests/target/side/numbers.wasm
+
+guests/target/side/%.wasm: guests/side/%.c scripts/guest-side.sh | setup
+	@mkdir -p $(@D)
+	scripts/guest-side.sh -o $@ $< $(filter %.wasm,$^)
+
+guests/target/side/%.wasm: guests/side/%.rs scripts/guest-side.sh | setup
+	@mkdir -p $(@D)
+	scripts/guest-side.sh -o $@ $< $(filter %.wasm,$^)
 
 run: build guests ## Runs a guest: make run GUEST=hello ARGS='one two'
 	$(NODULE) run $(GUESTS_OUT)/$(GUEST).wasm $(ARGS)
@@ -58,6 +75,8 @@ lint: setup ## Checks format and lints of host, guests and scripts; warnings are
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	scripts/guest-cargo.sh lint
 	$(if $(C_SOURCES),scripts/guest-cc.sh -fsyntax-only $(C_WARNINGS) -Werror $(C_SOURCES))
+	scripts/guest-cc.sh -fsyntax-only $(C_WARNINGS) -Werror $(filter %.c,$(SIDE_SOURCES))
+	rustfmt --edition 2024 --check $(filter %.rs,$(SIDE_SOURCES))
 	if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; fi
 
 bench: build guests ## Runs the benchmarks, side by side with Node where it is installed

@@ -66,6 +66,18 @@ impl Error {
         self
     }
 
+    /// The error with the backtrace of this call as its stack (Node: `Error.captureStackTrace`).
+    #[must_use]
+    pub fn with_stack(mut self) -> Self {
+        self.0.record.stack = crate::sys::process::stack().ok().filter(|stack| !stack.is_empty());
+        self
+    }
+
+    /// Backtrace lines, innermost first; errors that nobody raised yet have none unless [`Error::with_stack`] was called.
+    pub fn stack(&self) -> Option<&str> {
+        self.0.record.stack.as_deref()
+    }
+
     /// Class name: `Error`, `TypeError`, `PanicError`…
     pub fn name(&self) -> &str {
         &self.0.record.name

@@ -5,7 +5,7 @@
 //! of that moment run, each with the same end of turn. The loop ends when nothing that is ref'd is left.
 //!
 //! All state is in statics, and what is about to run is taken out of its queue first: a trap takes only the callback
-//! along that was running, and [`run_to_end`] can be entered again.
+//! along that was running, and the loop can be entered again.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};

@@ -287,19 +287,20 @@ fn abort_error() -> Error {
         .coded("ABORT_ERR")
 }
 
-/// Names of the tasks that are not finished, in the order of their ids.
+/// Names of the tasks that are not finished.
 pub(crate) fn pending_names() -> Vec<String> {
-    let mut tasks: Vec<_> = TASKS.with(|tasks| {
+    TASKS.with(|tasks| {
         tasks.with(|tasks| {
             let pending = tasks.slots.iter().filter_map(|slot| slot.task.as_ref());
-            pending.map(|task| (task.id, task.name.clone())).collect()
+            pending
+                .map(|task| {
+                    task.name
+                        .as_ref()
+                        .map_or_else(|| format!("task {}", task.id), ToString::to_string)
+                })
+                .collect()
         })
-    });
-    tasks.sort_by_key(|(id, _)| *id);
-    tasks
-        .into_iter()
-        .map(|(id, name)| name.map_or_else(|| format!("task {id}"), |name| name.to_string()))
-        .collect()
+    })
 }
 
 /// Lets other tasks and events have a turn: completes in the check phase of the loop, where immediates run.

@@ -310,6 +310,9 @@ abi! {
         /// Prints a warning (a CBOR error record, `info` its detail) to stderr or where `--redirect-warnings` says,
         /// unless a flag forbids it.
         fn print_warning(warning: *const u8, warning_len: u32) -> u32;
+        /// The wasm backtrace of the caller as sized UTF-8, one `    at function (place)` a line, innermost first;
+        /// empty when there is none.
+        fn stack(buf: *mut u8, cap: u32, len: *mut u32) -> u32;
 
         /// Sends `signal` to `pid` (0 own group, negative a group, signal 0 tests). `EINVAL`, `ESRCH`, `EPERM`;
         /// `ERR_ACCESS_DENIED` for other than the own process and its descendants without the grant `signal`.

@@ -56,17 +56,29 @@ fn buffer() -> impl Strategy<Value = Value> {
 /// Views over less than all of their buffers.
 fn view() -> impl Strategy<Value = Value> {
     let array = |kind: TypedArrayKind| (ViewKind::TypedArray(kind), kind.element_bytes() as u64);
-    let kinds: Vec<_> = TypedArrayKind::ALL.iter().copied().map(array).chain([(ViewKind::DataView, 1)]).collect();
-    (select(kinds), buffer(), 0..4u64, proptest::option::of(0..4u64)).prop_map(|((kind, element_bytes), mut buffer, place, length)| {
-        let byte_offset = place * element_bytes;
-        if let Value::ArrayBuffer(buffer) = &mut buffer {
-            let spare = buffer.bytes.len() as u64 + 1;
-            let end = byte_offset + length.unwrap_or(0) * element_bytes;
-            buffer.bytes.resize((end + spare) as usize, 7);
-            buffer.max_byte_length = buffer.max_byte_length.map(|max| max + end + spare);
-        }
-        Value::View(Box::new(View { kind, buffer, byte_offset, length }))
-    })
+    let kinds: Vec<_> = TypedArrayKind::ALL
+        .iter()
+        .copied()
+        .map(array)
+        .chain([(ViewKind::DataView, 1)])
+        .collect();
+    (select(kinds), buffer(), 0..4u64, proptest::option::of(0..4u64)).prop_map(
+        |((kind, element_bytes), mut buffer, place, length)| {
+            let byte_offset = place * element_bytes;
+            if let Value::ArrayBuffer(buffer) = &mut buffer {
+                let spare = buffer.bytes.len() as u64 + 1;
+                let end = byte_offset + length.unwrap_or(0) * element_bytes;
+                buffer.bytes.resize(usize::try_from(end + spare).unwrap(), 7);
+                buffer.max_byte_length = buffer.max_byte_length.map(|max| max + end + spare);
+            }
+            Value::View(Box::new(View {
+                kind,
+                buffer,
+                byte_offset,
+                length,
+            }))
+        },
+    )
 }
 
 fn leaf() -> impl Strategy<Value = Value> {
@@ -89,7 +101,10 @@ fn leaf() -> impl Strategy<Value = Value> {
         (-8_640_000_000_000_001..=8_640_000_000_000_001i64).prop_map(|ms| Value::Date(Date::from_ms(ms))),
         (-10_000_000_000_000..10_000_000_000_000i64).prop_map(|ms| Value::Date(Date::from_ms(ms))),
         (".{0,8}", flags).prop_map(|(source, flags)| {
-            Value::RegExp(Box::new(RegExp { source, flags: flags.into_iter().collect() }))
+            Value::RegExp(Box::new(RegExp {
+                source,
+                flags: flags.into_iter().collect(),
+            }))
         }),
         primitive.prop_map(|primitive| Value::Boxed(Box::new(primitive))),
         buffer(),
@@ -116,11 +131,23 @@ fn value() -> impl Strategy<Value = Value> {
             sparse.prop_map(|(elements, named, spare)| {
                 let elements: Vec<_> = elements.into_iter().collect::<BTreeMap<_, _>>().into_iter().collect();
                 let length = elements.last().map_or(0, |(index, _)| index + 1) + spare;
-                let named = named.into_iter().map(|(name, value)| (format!("_{name}"), value)).collect();
-                Value::SparseArray(Box::new(SparseArray { length, elements, named }))
+                let named = named
+                    .into_iter()
+                    .map(|(name, value)| (format!("_{name}"), value))
+                    .collect();
+                Value::SparseArray(Box::new(SparseArray {
+                    length,
+                    elements,
+                    named,
+                }))
             }),
             error.prop_map(|(kind, message, stack, cause)| {
-                Value::Error(Box::new(ErrorValue { kind, message, stack, cause }))
+                Value::Error(Box::new(ErrorValue {
+                    kind,
+                    message,
+                    stack,
+                    cause,
+                }))
             }),
             // Marks of sharing; `number_shared` makes their ids right.
             inner.clone().prop_map(|inner| Value::Shared(0, Box::new(inner))),
@@ -159,10 +186,21 @@ fn number_shared(value: Value, count: &mut u32) -> Value {
         }
         Value::SparseArray(array) => Value::SparseArray(Box::new(SparseArray {
             length: array.length,
-            elements: array.elements.into_iter().map(|(index, value)| (index, number(value))).collect(),
-            named: array.named.into_iter().map(|(name, value)| (name, number(value))).collect(),
+            elements: array
+                .elements
+                .into_iter()
+                .map(|(index, value)| (index, number(value)))
+                .collect(),
+            named: array
+                .named
+                .into_iter()
+                .map(|(name, value)| (name, number(value)))
+                .collect(),
         })),
-        Value::Error(error) => Value::from(ErrorValue { cause: error.cause.map(number), ..*error }),
+        Value::Error(error) => Value::from(ErrorValue {
+            cause: error.cause.map(number),
+            ..*error
+        }),
         other => other,
     }
 }
@@ -244,7 +282,9 @@ proptest! {
         let bytes = encode(&Value::Number(number)).unwrap();
         prop_assert_eq!(decode(&bytes).unwrap().as_f64().unwrap().to_bits(), number.to_bits());
         if bytes[0] == 0xfb {
-            prop_assert!(f64::from(number as f32) != number);
+            #[allow(clippy::cast_possible_truncation, reason = "whether it loses anything is the question")]
+            let single = number as f32;
+            prop_assert!(f64::from(single) != number);
         }
     }
 
@@ -271,12 +311,53 @@ proptest! {
 }
 
 const PARTS: &[&[u8]] = &[
-    b"\x00", b"\x01", b"\x02", b"\x18\x20", b"\x20", b"\x40", b"\x42\x00\xd8", b"\x60", b"\x61a", b"\x61b", b"\x80", b"\x81",
-    b"\x82", b"\x83", b"\xa0", b"\xa1", b"\xa2", b"\xc1", b"\xc2", b"\xc3", b"\xd8\x1b", b"\xd8\x1c", b"\xd8\x1d", b"\xd8\x23",
-    b"\xd8\x40", b"\xd8\x45", b"\xd8\x56", b"\xd9\x01\x02", b"\xd9\x01\x03", b"\xd9\x03\xe9", b"\xd9\x52\x4a",
-    b"\xda\x6e\x6f\x64\x75", b"\xf4", b"\xf6", b"\xf7", b"\xf9\x7e\x00", b"\xf9\x38\x00", b"\xd8\x1b\x82\x65WTF16",
-    b"\xd8\x1b\x83\x65Array", b"\xd8\x1b\x82\x65Error", b"\xd8\x1b\x82\x6bErrorRecord", b"\xd8\x1b\x83\x6bArrayBuffer",
-    b"\xd8\x1b\x84\x6bUint16Array", b"\xd8\x1b\x84\x68DataView", b"\xd8\x1b\x82\x66Number", b"\x67message", b"\x65cause",
+    b"\x00",
+    b"\x01",
+    b"\x02",
+    b"\x18\x20",
+    b"\x20",
+    b"\x40",
+    b"\x42\x00\xd8",
+    b"\x60",
+    b"\x61a",
+    b"\x61b",
+    b"\x80",
+    b"\x81",
+    b"\x82",
+    b"\x83",
+    b"\xa0",
+    b"\xa1",
+    b"\xa2",
+    b"\xc1",
+    b"\xc2",
+    b"\xc3",
+    b"\xd8\x1b",
+    b"\xd8\x1c",
+    b"\xd8\x1d",
+    b"\xd8\x23",
+    b"\xd8\x40",
+    b"\xd8\x45",
+    b"\xd8\x56",
+    b"\xd9\x01\x02",
+    b"\xd9\x01\x03",
+    b"\xd9\x03\xe9",
+    b"\xd9\x52\x4a",
+    b"\xda\x6e\x6f\x64\x75",
+    b"\xf4",
+    b"\xf6",
+    b"\xf7",
+    b"\xf9\x7e\x00",
+    b"\xf9\x38\x00",
+    b"\xd8\x1b\x82\x65WTF16",
+    b"\xd8\x1b\x83\x65Array",
+    b"\xd8\x1b\x82\x65Error",
+    b"\xd8\x1b\x82\x6bErrorRecord",
+    b"\xd8\x1b\x83\x6bArrayBuffer",
+    b"\xd8\x1b\x84\x6bUint16Array",
+    b"\xd8\x1b\x84\x68DataView",
+    b"\xd8\x1b\x82\x66Number",
+    b"\x67message",
+    b"\x65cause",
 ];
 
 /// A type with most of what serde asks of a deserializer.
@@ -295,7 +376,10 @@ enum Anything<'a> {
 fn check_bytes(bytes: &[u8]) -> Result<(), TestCaseError> {
     if let Ok(value) = decode(bytes) {
         prop_assert_eq!(encode(&value).unwrap(), reordered(bytes, &value));
-        prop_assert_eq!(format!("{:?}", from_slice::<Value>(bytes).unwrap()), format!("{value:?}"));
+        prop_assert_eq!(
+            format!("{:?}", from_slice::<Value>(bytes).unwrap()),
+            format!("{value:?}")
+        );
         let _ = value.describe();
     }
     let _ = from_slice::<Anything<'_>>(bytes);
@@ -308,5 +392,9 @@ fn check_bytes(bytes: &[u8]) -> Result<(), TestCaseError> {
 
 /// The expected encoding: the bytes, except that the members of errors may come in any order.
 fn reordered(bytes: &[u8], value: &Value) -> Vec<u8> {
-    if format!("{value:?}").contains("ErrorValue") { encode(value).unwrap() } else { bytes.to_vec() }
+    if format!("{value:?}").contains("ErrorValue") {
+        encode(value).unwrap()
+    } else {
+        bytes.to_vec()
+    }
 }

@@ -10,7 +10,10 @@ use serde::de::IgnoredAny;
 
 fn bytes_of(hex: &str) -> Vec<u8> {
     let digits: Vec<u8> = hex.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+    digits
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect()
 }
 
 /// Decoding fails in this way at this offset.
@@ -30,7 +33,18 @@ const BOXED_NUMBER: &str = "d81b 82 664e756d626572";
 
 #[test]
 fn longer_heads_than_needed() {
-    for hex in ["1800", "190018", "1a00000100", "1b0000000000010000", "3800", "7800", "5800", "9800", "b800", "d8022141"] {
+    for hex in [
+        "1800",
+        "190018",
+        "1a00000100",
+        "1b0000000000010000",
+        "3800",
+        "7800",
+        "5800",
+        "9800",
+        "b800",
+        "d8022141",
+    ] {
         assert!(decode(&bytes_of(hex)).is_err(), "{hex}");
     }
     refused("1800", DecodeErrorKind::NotCanonical, 0);
@@ -42,9 +56,22 @@ fn longer_heads_than_needed() {
 fn numbers_in_another_form() {
     // Integral, negative zero in more bytes, other NaNs, floats that fit fewer bytes, integers over 53 bits.
     for hex in [
-        "f93c00", "f90000", "fa80000000", "fb8000000000000000", "f97e01", "f9fe00", "fa7fc00000",
-        "fb7ff8000000000000", "fa3fc00000", "fb3ff8000000000000", "fb3ff0000000000000", "fa7f800000",
-        "1b0020000000000000", "1bffffffffffffffff", "3b001fffffffffffff", "3bffffffffffffffff",
+        "f93c00",
+        "f90000",
+        "fa80000000",
+        "fb8000000000000000",
+        "f97e01",
+        "f9fe00",
+        "fa7fc00000",
+        "fb7ff8000000000000",
+        "fa3fc00000",
+        "fb3ff8000000000000",
+        "fb3ff0000000000000",
+        "fa7f800000",
+        "1b0020000000000000",
+        "1bffffffffffffffff",
+        "3b001fffffffffffff",
+        "3bffffffffffffffff",
     ] {
         refused(hex, DecodeErrorKind::NotCanonical, 0);
         assert!(from_slice::<f64>(&bytes_of(hex)).is_err(), "{hex}");
@@ -56,7 +83,20 @@ fn numbers_in_another_form() {
 
 #[test]
 fn items_that_values_do_not_use() {
-    for hex in ["9fff", "bfff", "5fff", "7fff", "f0", "f820", "e0", "ff", "c0 60", "c4 820000", "d841 420000", "d9d9f7 00"] {
+    for hex in [
+        "9fff",
+        "bfff",
+        "5fff",
+        "7fff",
+        "f0",
+        "f820",
+        "e0",
+        "ff",
+        "c0 60",
+        "c4 820000",
+        "d841 420000",
+        "d9d9f7 00",
+    ] {
         refused(hex, DecodeErrorKind::Unsupported, 0);
     }
     for hex in ["1c", "5d", "fc", "dc"] {
@@ -71,9 +111,23 @@ fn items_that_values_do_not_use() {
 #[test]
 fn lengths_beyond_the_input() {
     for hex in [
-        "5bffffffffffffffff", "7b7fffffffffffffff", "9bffffffffffffffff", "bbffffffffffffffff", "9a10000000 00",
-        "ba10000000 00", "42 01", "63 6161", "82 01", "", "18", "fa0000", "d9", "a1 6161",
-        "d90103 bbffffffffffffffff", "d90102 9bffffffffffffffff", "d840 5bffffffffffffffff",
+        "5bffffffffffffffff",
+        "7b7fffffffffffffff",
+        "9bffffffffffffffff",
+        "bbffffffffffffffff",
+        "9a10000000 00",
+        "ba10000000 00",
+        "42 01",
+        "63 6161",
+        "82 01",
+        "",
+        "18",
+        "fa0000",
+        "d9",
+        "a1 6161",
+        "d90103 bbffffffffffffffff",
+        "d90102 9bffffffffffffffff",
+        "d840 5bffffffffffffffff",
     ] {
         let error = decode(&bytes_of(hex)).unwrap_err();
         assert_eq!(error.kind, DecodeErrorKind::UnexpectedEnd, "{hex}");
@@ -85,14 +139,24 @@ fn lengths_beyond_the_input() {
 #[test]
 fn trailing_bytes() {
     refused("00 00", DecodeErrorKind::TrailingBytes, 1);
-    assert_eq!(from_slice::<u8>(&[0, 0]).unwrap_err().kind, DecodeErrorKind::TrailingBytes);
+    assert_eq!(
+        from_slice::<u8>(&[0, 0]).unwrap_err().kind,
+        DecodeErrorKind::TrailingBytes
+    );
 }
 
 #[test]
 fn duplicate_keys_of_objects() {
     refused("81 a3 6161 01 6162 02 6161 03", DecodeErrorKind::DuplicateKey, 1);
-    refused(&format!("{ERROR} a2 {MESSAGE} 60 {MESSAGE} 60"), DecodeErrorKind::DuplicateKey, 19);
-    assert!(decode(&bytes_of("d90103 a2 01 01 01 02")).is_ok(), "keys of a Map are not compared");
+    refused(
+        &format!("{ERROR} a2 {MESSAGE} 60 {MESSAGE} 60"),
+        DecodeErrorKind::DuplicateKey,
+        19,
+    );
+    assert!(
+        decode(&bytes_of("d90103 a2 01 01 01 02")).is_ok(),
+        "keys of a Map are not compared"
+    );
 }
 
 #[test]
@@ -100,9 +164,14 @@ fn references() {
     refused("d81d00", DecodeErrorKind::InvalidRef, 0);
     refused("82 d81c80 d81d01", DecodeErrorKind::InvalidRef, 4);
     refused("82 d81d00 d81c80", DecodeErrorKind::InvalidRef, 1);
-    for (hex, offset) in
-        [("d81c 01", 0), ("d81c f6", 0), ("d81c 6161", 0), ("d81c c24101", 0), ("d81c d81c80", 2), ("d81c d81d00", 0)]
-    {
+    for (hex, offset) in [
+        ("d81c 01", 0),
+        ("d81c f6", 0),
+        ("d81c 6161", 0),
+        ("d81c c24101", 0),
+        ("d81c d81c80", 2),
+        ("d81c d81d00", 0),
+    ] {
         refused(hex, DecodeErrorKind::NotShareable, offset);
     }
     for hex in ["d81c 01", "d81c d81c80", "d81c d81d00"] {
@@ -190,11 +259,23 @@ fn nesting_on_a_small_stack() {
         assert!(decode(&far_deeper).is_err());
         assert!(from_slice::<IgnoredAny>(&far_deeper).is_err());
         // Other chains: tags, causes of errors, keys of maps, views.
-        for link in ["d81c", "d81b", "d90103a1", &format!("{ERROR} a1 656361757365"), UINT16_ARRAY, "d90102 81"] {
+        for link in [
+            "d81c",
+            "d81b",
+            "d90103a1",
+            &format!("{ERROR} a1 656361757365"),
+            UINT16_ARRAY,
+            "d90102 81",
+        ] {
             assert!(decode(&bytes_of(&link.repeat(5000))).is_err(), "{link}");
         }
     };
-    std::thread::Builder::new().stack_size(256 * 1024).spawn(check).unwrap().join().unwrap();
+    std::thread::Builder::new()
+        .stack_size(256 * 1024)
+        .spawn(check)
+        .unwrap()
+        .join()
+        .unwrap();
 }
 
 #[test]
@@ -203,10 +284,22 @@ fn what_has_no_encoding() {
         assert!(matches!(encode(&value), Err(EncodeError::Invalid(_))), "{value:?}");
     };
     let empty = || Box::new(Value::Array(vec![]));
-    invalid(Value::TypedArray(TypedArray { kind: TypedArrayKind::Float64, bytes: vec![0; 7] }));
-    invalid(Value::RegExp(Box::new(RegExp { source: "a".into(), flags: "x".into() })));
-    invalid(Value::ArrayBuffer(ArrayBuffer { bytes: vec![0], max_byte_length: Some(0) }));
-    invalid(Value::ArrayBuffer(ArrayBuffer { bytes: vec![0], max_byte_length: Some(1 << 53) }));
+    invalid(Value::TypedArray(TypedArray {
+        kind: TypedArrayKind::Float64,
+        bytes: vec![0; 7],
+    }));
+    invalid(Value::RegExp(Box::new(RegExp {
+        source: "a".into(),
+        flags: "x".into(),
+    })));
+    invalid(Value::ArrayBuffer(ArrayBuffer {
+        bytes: vec![0],
+        max_byte_length: Some(0),
+    }));
+    invalid(Value::ArrayBuffer(ArrayBuffer {
+        bytes: vec![0],
+        max_byte_length: Some(1 << 53),
+    }));
     let sparse = |elements: &[u32], named: &[&str]| {
         Value::SparseArray(Box::new(SparseArray {
             length: 3,
@@ -219,11 +312,19 @@ fn what_has_no_encoding() {
     invalid(sparse(&[0, 0], &[]));
     invalid(sparse(&[], &["0"]));
     assert!(encode(&sparse(&[], &["00", "-1", "+1", "4294967295", ""])).is_ok());
-    let view = View { kind: ViewKind::DataView, buffer: Value::Null, byte_offset: 0, length: None };
+    let view = View {
+        kind: ViewKind::DataView,
+        buffer: Value::Null,
+        byte_offset: 0,
+        length: None,
+    };
     invalid(Value::View(Box::new(view)));
     let twice = Value::array([Value::Shared(1, empty()), Value::Shared(1, empty())]);
     assert_eq!(encode(&twice), Err(EncodeError::DuplicateShared(1)));
-    assert_eq!(encode(&Value::Shared(1, Box::new(Value::Null))), Err(EncodeError::NotShareable(1)));
+    assert_eq!(
+        encode(&Value::Shared(1, Box::new(Value::Null))),
+        Err(EncodeError::NotShareable(1))
+    );
     let double = Value::Shared(1, Box::new(Value::Shared(2, empty())));
     assert_eq!(encode(&double), Err(EncodeError::NotShareable(1)));
     assert_eq!(encode(&Value::Ref(4)), Err(EncodeError::UnknownRef(4)));
@@ -234,6 +335,10 @@ fn what_has_no_encoding() {
 #[test]
 fn objects_keep_first_place_and_last_value() {
     let object: Object = [("a", 1), ("b", 2), ("a", 3), ("c", 4), ("a", 5)].into_iter().collect();
-    let entries: Vec<_> = object.entries().iter().map(|(key, value)| (key.as_str(), value.as_u32().unwrap())).collect();
+    let entries: Vec<_> = object
+        .entries()
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_u32().unwrap()))
+        .collect();
     assert_eq!(entries, [("a", 5), ("b", 2), ("c", 4)]);
 }

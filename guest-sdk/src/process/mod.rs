@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`exit`], [`exit_value`], [`exit_code`], [`set_exit_code`], [`abort`], [`kill`] | ending and signalling |
 //! | [`on_exit`], [`on_before_exit`], [`on_uncaught_exception`], [`on_signal`], … | events |
-//! | [`env`] | `process.env` |
+//! | [`mod@env`] | `process.env` |
 //! | [`stdin`], [`stdout`], [`stderr`] | standard streams |
 //! | [`report`], [`permission`], [`finalization`] | objects of the same names |
 //! | [`dlopen`] | `process.dlopen` for wasm side modules |
@@ -76,24 +76,27 @@ fn end(code: i64) -> ! {
     sys::process::exit(code)
 }
 
-/// The code the isolate will end with, when one is set (Node: `process.exitCode`).
+/// The code the isolate will end with, when one is set (Node: `process.exitCode`). Where Node gives back the text
+/// that was assigned, this is the integer it stands for.
 pub fn exit_code() -> Option<i64> {
-    match attribute::<Value>("exitCode") {
+    match attribute("exitCode") {
+        Value::Number(code) => Some(integer(code)),
         Value::String(text) => integer_of_text(&text),
-        value => value.as_i64(),
+        _ => None,
     }
 }
 
-/// The integer a text stands for, in JavaScript's notations.
+#[allow(clippy::cast_possible_truncation, reason = "the host accepts safe integers only")]
+fn integer(number: f64) -> i64 {
+    number as i64
+}
+
+/// The integer that a text accepted as exit code stands for.
 fn integer_of_text(text: &str) -> Option<i64> {
-    let text = text.trim();
-    let (digits, radix) = match text.get(..2) {
-        Some("0x" | "0X") => (&text[2..], 16),
-        Some("0o" | "0O") => (&text[2..], 8),
-        Some("0b" | "0B") => (&text[2..], 2),
-        _ => (text, 10),
-    };
-    i64::from_str_radix(digits, radix).ok()
+    let text = text.trim().to_ascii_lowercase();
+    let radix = |prefix, radix| i64::from_str_radix(text.strip_prefix(prefix)?, radix).ok();
+    let digits = radix("0x", 16).or_else(|| radix("0o", 8)).or_else(|| radix("0b", 2));
+    digits.or_else(|| text.parse().ok().map(integer))
 }
 
 /// Sets the code of a natural end; `None` unsets it (Node: `process.exitCode = …`).
@@ -192,17 +195,4 @@ pub fn ref_(resource: &impl Refable) {
 /// Lets the isolate end although `resource` is open (Node: `process.unref`).
 pub fn unref(resource: &impl Refable) {
     resource.unref();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_of_integers_read_as_in_javascript() {
-        assert_eq!(integer_of_text(" 2 "), Some(2));
-        assert_eq!(integer_of_text("0x10"), Some(16));
-        assert_eq!(integer_of_text("-1"), Some(-1));
-        assert_eq!(integer_of_text("é"), None);
-    }
 }

@@ -1,10 +1,28 @@
 //! What the guest may do (Node: `process.permission`).
 //!
-//! Scopes: `fs`, `fs.read`, `fs.write`, `child`, `run`, `worker`, `net`, `inspector`, `wasi`, `addon`, `ffi`,
-//! `env`, `sys`, `signal`, `shared_memory`.
+//! Threads and children start with at most what their creator has.
 
 use crate::error::Result;
 use crate::sys;
+
+/// Every scope there is.
+pub const SCOPES: &[&str] = &[
+    "fs",
+    "fs.read",
+    "fs.write",
+    "child",
+    "run",
+    "worker",
+    "net",
+    "inspector",
+    "wasi",
+    "addon",
+    "ffi",
+    "env",
+    "sys",
+    "signal",
+    "shared_memory",
+];
 
 /// Whether `scope` is granted, as a whole or for `reference` (a path, a host). An unknown scope is not granted
 /// (Node: `process.permission.has`).

@@ -39,6 +39,8 @@ struct Stream {
     wants_ref: Cell<bool>,
     /// What the host was told.
     is_ref: Cell<bool>,
+    /// How many `read` futures there are.
+    readers: Cell<usize>,
     waiters: IsolateCell<Vec<Waker>>,
     /// Read, but not asked for yet: what follows a line.
     rest: IsolateCell<VecDeque<u8>>,
@@ -73,6 +75,7 @@ impl Default for Stream {
             is_pump_set: Cell::new(false),
             wants_ref: Cell::new(true),
             is_ref: Cell::new(true),
+            readers: Cell::new(0),
             waiters: IsolateCell::new(Vec::new()),
             rest: IsolateCell::new(VecDeque::new()),
             data: Emitter::new(),
@@ -138,7 +141,7 @@ impl Stream {
 
     /// A read that nobody waits for any more must not keep the isolate alive.
     fn update_interest(&self) {
-        let is_wanted = self.flow.get() == Flow::Flowing || self.waiters.with(|waiters| !waiters.is_empty());
+        let is_wanted = self.flow.get() == Flow::Flowing || self.readers.get() > 0;
         self.update_ref(self.wants_ref.get() && is_wanted);
     }
 
@@ -201,7 +204,7 @@ impl Stdin {
     /// # Errors
     /// When reading fails.
     pub async fn read(&self, buf: &mut [u8]) -> Result<usize> {
-        let _interest = Interest(&self.stream);
+        let _interest = Interest::new(&self.stream);
         poll_fn(|context| self.poll_read(context, buf)).await
     }
 
@@ -211,7 +214,11 @@ impl Stdin {
             Err(error) => Poll::Ready(Err(error)),
             Ok(None) => {
                 let waker = context.waker().clone();
-                self.stream.waiters.with(|waiters| waiters.push(waker));
+                self.stream.waiters.with(|waiters| {
+                    if !waiters.iter().any(|known| known.will_wake(&waker)) {
+                        waiters.push(waker);
+                    }
+                });
                 Poll::Pending
             }
         }
@@ -328,11 +335,19 @@ impl Stdin {
     }
 }
 
-/// Looks, when a read ends or is given up, whether anybody still waits.
+/// Counts a read future; when it ends or is given up, somebody else may still want to read.
 struct Interest<'a>(&'a Rc<Stream>);
+
+impl<'a> Interest<'a> {
+    fn new(stream: &'a Rc<Stream>) -> Self {
+        stream.readers.set(stream.readers.get() + 1);
+        Self(stream)
+    }
+}
 
 impl Drop for Interest<'_> {
     fn drop(&mut self) {
+        self.0.readers.set(self.0.readers.get() - 1);
         self.0.update_interest();
     }
 }

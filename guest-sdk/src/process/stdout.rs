@@ -81,7 +81,7 @@ impl Write for Output {
 
     /// In one piece, so that what is formatted does not mix with what others write.
     fn write_fmt(&mut self, arguments: fmt::Arguments<'_>) -> io::Result<()> {
-        Write::write_all(self, std::fmt::format(arguments).as_bytes())
+        Write::write_all(self, fmt::format(arguments).as_bytes())
     }
 }
 

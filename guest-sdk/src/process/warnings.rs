@@ -94,7 +94,9 @@ pub fn emit_warning(warning: impl Into<Warning>, options: impl Into<WarningOptio
         Warning::Error(error) => error,
         Warning::Text(text) => {
             let WarningOptions { name, code, detail } = options.into();
-            let mut warning = Error::new(text).named(name.unwrap_or(Cow::Borrowed("Warning")));
+            let mut warning = Error::new(text)
+                .named(name.unwrap_or(Cow::Borrowed("Warning")))
+                .with_stack();
             warning.record_mut().code = code;
             warning.record_mut().info = detail;
             warning

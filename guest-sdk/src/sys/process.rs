@@ -187,6 +187,18 @@ pub(crate) fn print_warning(warning: &ErrorRecord) -> Result<()> {
     check(import!(process::print_warning(warning.as_ptr(), len32(warning.len()))))
 }
 
+/// The backtrace of the caller, without the frames of this crate that lead here.
+pub(crate) fn stack() -> Result<String> {
+    let stack = sized_text(|buf, cap, len| import!(process::stack(buf, cap, len)))?;
+    let is_own = |line: &&str| {
+        line.trim_start()
+            .trim_start_matches("at <")
+            .trim_start_matches("at ")
+            .starts_with("nodule_sdk::")
+    };
+    Ok(stack.lines().skip_while(is_own).collect::<Vec<_>>().join("\n"))
+}
+
 pub(crate) fn kill(pid: i32, signal: i32) -> Result<()> {
     check(import!(process::kill(pid, signal)))
 }

@@ -70,8 +70,11 @@ fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::
     }
 }
 
+/// The signals that a fault of the process itself raises.
+const FAULTS: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL];
+
 fn is_fault(signal: libc::c_int) -> bool {
-    matches!(signal, libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGILL)
+    FAULTS.contains(&signal)
 }
 
 fn install(signal: i32) -> io::Result<()> {
@@ -83,6 +86,15 @@ fn install(signal: i32) -> io::Result<()> {
     let mut previous: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = on_signal as *const () as usize;
     action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK;
+    // Handlers must not nest: alternate stacks are small, and three frames with all vector registers overflow one.
+    // Faults stay deliverable, because the kernel ends a process whose fault is blocked.
+    // SAFETY: the mask is part of a valid sigaction.
+    unsafe {
+        libc::sigfillset(&raw mut action.sa_mask);
+        for fault in FAULTS {
+            libc::sigdelset(&raw mut action.sa_mask, fault);
+        }
+    }
     // SAFETY: both point to valid values; the handler only does what signal-safety(7) allows.
     if unsafe { libc::sigaction(signal, &raw const action, &raw mut previous) } != 0 {
         return Err(io::Error::last_os_error());

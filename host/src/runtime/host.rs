@@ -133,7 +133,7 @@ impl Host {
         &self.inner.engine
     }
 
-    pub(super) fn linker(&self) -> &Linker<IsolateState> {
+    pub(crate) fn linker(&self) -> &Linker<IsolateState> {
         &self.inner.linker
     }
 

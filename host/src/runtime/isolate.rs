@@ -255,6 +255,7 @@ impl IsolateBuilder {
         let wasi = wasi::context(&self.permissions);
         let state = IsolateState {
             extensions: self.extensions,
+            host: self.host.clone(),
             shared: Arc::clone(&shared),
             role: self.role,
             module: self.module,

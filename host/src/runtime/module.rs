@@ -100,12 +100,7 @@ impl Module {
     ///
     /// Imports are checked here: a module that wants something the host does not have is refused before it runs.
     pub fn from_bytes(host: &Host, name: &str, bytes: &[u8]) -> Result<Self, ModuleError> {
-        let binary = binary_form(name, bytes)?;
-        let digest: Digest = Sha256::digest(&binary).into();
-        let wasm = match host.cache().and_then(|cache| cache.load(host.engine(), &digest)) {
-            Some(wasm) => wasm,
-            None => compile(host, name, &binary, &digest)?,
-        };
+        let (wasm, digest) = load_or_compile(host, name, &binary_form(name, bytes)?)?;
         Self::checked(host, wasm, name, None, digest)
     }
 
@@ -165,7 +160,7 @@ impl Module {
 
     /// SHA-256 of its bytes, in hexadecimal.
     pub fn digest(&self) -> String {
-        self.inner.digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.inner.digest)
     }
 
     /// The engine's module.
@@ -203,6 +198,25 @@ pub fn binary_form<'a>(name: &str, bytes: &'a [u8]) -> Result<std::borrow::Cow<'
     }
     let found = if bytes.is_empty() { "nothing (the file is empty)".into() } else { format!("{:?}", String::from_utf8_lossy(&bytes[..bytes.len().min(4)])) };
     Err(ModuleError::NotWasm { name: name.into(), found })
+}
+
+/// Code whose imports are not looked at, and the digest of its bytes in hexadecimal: a side module.
+pub(crate) fn compile_unlinked(host: &Host, name: &str, binary: &[u8]) -> Result<(wasmtime::Module, String), ModuleError> {
+    let (wasm, digest) = load_or_compile(host, name, binary)?;
+    Ok((wasm, hex(&digest)))
+}
+
+fn hex(digest: &Digest) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn load_or_compile(host: &Host, name: &str, binary: &[u8]) -> Result<(wasmtime::Module, Digest), ModuleError> {
+    let digest: Digest = Sha256::digest(binary).into();
+    let wasm = match host.cache().and_then(|cache| cache.load(host.engine(), &digest)) {
+        Some(wasm) => wasm,
+        None => compile(host, name, binary, &digest)?,
+    };
+    Ok((wasm, digest))
 }
 
 fn compile(host: &Host, name: &str, binary: &[u8], digest: &Digest) -> Result<wasmtime::Module, ModuleError> {

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use wasmtime::{Func, Global, Instance, Memory, Table};
 
 use super::control::{Control, ControlRequest};
+use super::host::Host;
 use super::isolate::{IsolateId, IsolateRole};
 use super::limits::{Limits, MemoryLimiter};
 use super::metered::CpuUsage;
@@ -82,6 +83,7 @@ impl Extensions {
 pub struct IsolateState {
     /// Values of the embedder.
     pub extensions: Extensions,
+    pub(crate) host: Host,
     pub(crate) shared: Arc<IsolateShared>,
     pub(crate) role: IsolateRole,
     pub(crate) module: Module,

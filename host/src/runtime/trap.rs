@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use nodule_abi::error::{ErrorCode, ErrorRecord};
-use wasmtime::{Trap, WasmBacktrace, WasmCoreDump};
+use wasmtime::{FrameInfo, Trap, WasmBacktrace, WasmCoreDump};
 
 /// Longest backtrace text; a record must fit the guest's buffer.
 const STACK_BYTES_MAX: usize = 16 * 1024;
@@ -41,6 +41,15 @@ pub fn backtrace(error: &wasmtime::Error) -> Option<String> {
         Some(backtrace) => backtrace.frames(),
         None => error.downcast_ref::<WasmCoreDump>()?.frames(),
     };
+    format_frames(frames)
+}
+
+/// The wasm backtrace of the guest code that made this call.
+pub fn current_backtrace(context: impl wasmtime::AsContext) -> Option<String> {
+    format_frames(WasmBacktrace::force_capture(context).frames())
+}
+
+fn format_frames(frames: &[FrameInfo]) -> Option<String> {
     let mut text = String::new();
     for frame in frames {
         let function = frame

@@ -87,10 +87,7 @@ impl BigInt {
 
     fn magnitude_u128(&self) -> Result<u128, BigIntRangeError> {
         let mut wide = [0; 16];
-        let start = wide
-            .len()
-            .checked_sub(self.magnitude.len())
-            .ok_or(BigIntRangeError)?;
+        let start = wide.len().checked_sub(self.magnitude.len()).ok_or(BigIntRangeError)?;
         wide[start..].copy_from_slice(&self.magnitude);
         Ok(u128::from_be_bytes(wide))
     }
@@ -101,11 +98,7 @@ impl BigInt {
             .magnitude
             .rchunks(8)
             .rev()
-            .map(|chunk| {
-                chunk
-                    .iter()
-                    .fold(0, |limb, byte| (limb << 8) | u64::from(*byte))
-            })
+            .map(|chunk| chunk.iter().fold(0, |limb, byte| (limb << 8) | u64::from(*byte)))
             .collect();
         let mut chunks = Vec::new();
         let mut first = 0;
@@ -115,8 +108,7 @@ impl BigInt {
                 let dividend = (u128::from(remainder) << 64) | u128::from(*limb);
                 // Both results are below 2^64, because the remainder is below the divisor.
                 *limb = u64::try_from(dividend / u128::from(DECIMAL_CHUNK.0)).unwrap_or_default();
-                remainder =
-                    u64::try_from(dividend % u128::from(DECIMAL_CHUNK.0)).unwrap_or_default();
+                remainder = u64::try_from(dividend % u128::from(DECIMAL_CHUNK.0)).unwrap_or_default();
             }
             chunks.push(remainder);
             while limbs.get(first) == Some(&0) {
@@ -135,10 +127,7 @@ impl fmt::Display for BigInt {
         }
         if self.magnitude.len() > DECIMAL_BYTES_MAX {
             f.write_str("0x")?;
-            return self
-                .magnitude
-                .iter()
-                .try_for_each(|byte| write!(f, "{byte:02x}"));
+            return self.magnitude.iter().try_for_each(|byte| write!(f, "{byte:02x}"));
         }
         let chunks = self.decimal_chunks();
         let mut chunks = chunks.iter().rev();
@@ -189,9 +178,7 @@ impl TryFrom<&BigInt> for i128 {
     fn try_from(integer: &BigInt) -> Result<Self, BigIntRangeError> {
         let magnitude = integer.magnitude_u128()?;
         if integer.negative {
-            0i128
-                .checked_sub_unsigned(magnitude)
-                .ok_or(BigIntRangeError)
+            0i128.checked_sub_unsigned(magnitude).ok_or(BigIntRangeError)
         } else {
             i128::try_from(magnitude).map_err(|_| BigIntRangeError)
         }

@@ -56,10 +56,7 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 
 /// A number up to 53 bits, a bigint above.
 impl From<i64> for Value {
-    #[allow(
-        clippy::cast_precision_loss,
-        reason = "integers of at most 53 bits are exact"
-    )]
+    #[allow(clippy::cast_precision_loss, reason = "integers of at most 53 bits are exact")]
     fn from(integer: i64) -> Self {
         if integer.unsigned_abs() <= wire::SAFE_INTEGER_MAX {
             Value::Number(integer as f64)
@@ -97,9 +94,7 @@ impl From<std::time::SystemTime> for Date {
         let ms = match time.duration_since(std::time::UNIX_EPOCH) {
             Ok(after) => i64::try_from(after.as_millis()),
             // Towards the past, so that equal steps of time remain equal across the epoch.
-            Err(before) => {
-                i64::try_from(before.duration().as_nanos().div_ceil(1_000_000)).map(|ms| -ms)
-            }
+            Err(before) => i64::try_from(before.duration().as_nanos().div_ceil(1_000_000)).map(|ms| -ms),
         };
         ms.map_or(Date::INVALID, Date::from_ms)
     }

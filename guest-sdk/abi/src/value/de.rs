@@ -23,8 +23,7 @@ pub fn from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Decod
         depth: 0,
         shared: Shared::new(bytes.len()),
     };
-    let result = T::deserialize(&mut deserializer)
-        .and_then(|value| deserializer.reader.finish().map(|()| value));
+    let result = T::deserialize(&mut deserializer).and_then(|value| deserializer.reader.finish().map(|()| value));
     result.map_err(|error| match error.offset {
         OFFSET_UNKNOWN => deserializer.reader.error(error.kind),
         _ => error,
@@ -48,11 +47,13 @@ enum Scope {
 }
 
 impl<'de> Deserializer<'de> {
+    #[inline]
     fn error<T>(&self, kind: DecodeErrorKind) -> Result<T, DecodeError> {
         Err(self.reader.error(kind))
     }
 
     /// Reads a tag 28, or goes to where a tag 29 refers to.
+    #[inline]
     fn enter(&mut self) -> Result<Scope, DecodeError> {
         if self.reader.peek_major()? != major::TAG {
             return Ok(Scope::Plain);
@@ -62,15 +63,9 @@ impl<'de> Deserializer<'de> {
             tag::SHARED => {
                 let index = self.shared.begin(self.reader.position());
                 let content = self.reader.peek()?;
-                let is_object = matches!(
-                    content >> 5,
-                    major::BYTES | major::ARRAY | major::MAP | major::TAG
-                );
-                let is_mark = content == 0xd8
-                    && matches!(
-                        self.reader.input().get(self.reader.position() + 1),
-                        Some(&(28 | 29))
-                    );
+                let is_object = matches!(content >> 5, major::BYTES | major::ARRAY | major::MAP | major::TAG);
+                let is_mark =
+                    content == 0xd8 && matches!(self.reader.input().get(self.reader.position() + 1), Some(&(28 | 29)));
                 if !is_object || is_mark {
                     return Err(DecodeErrorKind::NotShareable.at(start));
                 }
@@ -78,8 +73,7 @@ impl<'de> Deserializer<'de> {
             }
             tag::REF => {
                 let index = self.reader.unsigned()?;
-                let index =
-                    usize::try_from(index).map_err(|_| DecodeErrorKind::InvalidRef.at(start))?;
+                let index = usize::try_from(index).map_err(|_| DecodeErrorKind::InvalidRef.at(start))?;
                 let resume = self.reader.position();
                 self.shared
                     .revisit(index, &mut self.reader)
@@ -93,6 +87,7 @@ impl<'de> Deserializer<'de> {
         }
     }
 
+    #[inline]
     fn leave(&mut self, scope: Scope) {
         match scope {
             Scope::Plain => {}
@@ -105,10 +100,8 @@ impl<'de> Deserializer<'de> {
     }
 
     /// Reads the item at the end of marks of sharing.
-    fn scoped<T>(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
-    ) -> Result<T, DecodeError> {
+    #[inline]
+    fn scoped<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, DecodeError>) -> Result<T, DecodeError> {
         let scope = self.enter()?;
         let value = read(self)?;
         self.leave(scope);
@@ -116,6 +109,7 @@ impl<'de> Deserializer<'de> {
     }
 
     /// Reads the members of a container by `visit`, which must take them all.
+    #[inline]
     fn members<T>(
         &mut self,
         length: usize,
@@ -138,16 +132,19 @@ impl<'de> Deserializer<'de> {
         Ok(value)
     }
 
+    #[inline]
     fn array<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, DecodeError> {
         let length = self.reader.array()?;
         self.members(length, |members| visitor.visit_seq(members))
     }
 
+    #[inline]
     fn map<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, DecodeError> {
         let length = self.reader.map()?;
         self.members(length, |members| visitor.visit_map(members))
     }
 
+    #[inline]
     fn any<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, DecodeError> {
         let first = self.reader.peek()?;
         match first >> 5 {
@@ -172,6 +169,7 @@ impl<'de> Deserializer<'de> {
         }
     }
 
+    #[inline]
     fn number<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, DecodeError> {
         match self.reader.number()? {
             Number::Integer(integer) => match u64::try_from(integer) {
@@ -182,6 +180,7 @@ impl<'de> Deserializer<'de> {
         }
     }
 
+    #[inline]
     fn tagged<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, DecodeError> {
         let start = self.reader.position();
         match self.reader.tag()? {
@@ -189,25 +188,17 @@ impl<'de> Deserializer<'de> {
             tag::NEGATIVE_BIGNUM => big_int(&self.reader.big_int(true)?, visitor),
             tag::SET => self.array(visitor),
             tag::MAP => self.map(visitor),
-            tag::CLASS
-                if self.reader.array()? == 2 && self.reader.text()? == class::ERROR_RECORD =>
-            {
-                self.map(visitor)
-            }
+            tag::CLASS if self.reader.array()? == 2 && self.reader.text()? == class::ERROR_RECORD => self.map(visitor),
             other => match TypedArrayKind::from_tag(other) {
-                Some(kind) if kind.element_bytes() == 1 => {
-                    visitor.visit_borrowed_bytes(self.reader.bytes()?)
-                }
+                Some(kind) if kind.element_bytes() == 1 => visitor.visit_borrowed_bytes(self.reader.bytes()?),
                 Some(kind) => self.elements(kind, visitor),
-                None => Err(DecodeErrorKind::Custom(
-                    "this kind can only be read into a `Value`".into(),
-                )
-                .at(start)),
+                None => Err(DecodeErrorKind::Custom("this kind can only be read into a `Value`".into()).at(start)),
             },
         }
     }
 
     /// A sequence: an array, a set, or the elements of a typed array.
+    #[inline]
     fn sequence<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, DecodeError> {
         let start = self.reader.position();
         let kind = match self.reader.peek_major()? {
@@ -228,11 +219,8 @@ impl<'de> Deserializer<'de> {
     }
 
     /// The elements of a typed array after its tag.
-    fn elements<V: Visitor<'de>>(
-        &mut self,
-        kind: TypedArrayKind,
-        visitor: V,
-    ) -> Result<V::Value, DecodeError> {
+    #[inline]
+    fn elements<V: Visitor<'de>>(&mut self, kind: TypedArrayKind, visitor: V) -> Result<V::Value, DecodeError> {
         let mut elements = TypedElements::new(kind, self.reader.bytes()?)?;
         let length = elements.len();
         let value = visitor.visit_seq(&mut elements)?;
@@ -244,25 +232,21 @@ impl<'de> Deserializer<'de> {
 
     /// An item as a whole, for [`Value`](super::Value).
     fn raw<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, DecodeError> {
-        let (start, base) = (
-            self.reader.position(),
-            self.shared.count_before(self.reader.position()),
-        );
+        let (start, base) = (self.reader.position(), self.shared.count_before(self.reader.position()));
         let has_marks = self.shared.skip(&mut self.reader)?;
         let item = &self.reader.input()[start..self.reader.position()];
         let item = if has_marks {
             // Its references count from the beginning of the message.
-            let value = decode::decode_part(item, base)
-                .map_err(|error| error.kind.at(error.offset.saturating_add(start)))?;
+            let value =
+                decode::decode_part(item, base).map_err(|error| error.kind.at(error.offset.saturating_add(start)))?;
             RawItem::Owned(encode(&value).map_err(DecodeError::custom)?)
         } else {
             RawItem::Borrowed(item)
         };
-        visitor.visit_map(de::value::MapDeserializer::new(core::iter::once((
-            RAW_TOKEN, item,
-        ))))
+        visitor.visit_map(de::value::MapDeserializer::new(core::iter::once((RAW_TOKEN, item))))
     }
 
+    #[inline]
     fn enumeration<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, DecodeError> {
         match self.reader.peek_major()? {
             major::TEXT => visitor.visit_enum(self.reader.text()?.into_deserializer()),
@@ -296,26 +280,27 @@ fn big_int<'de, V: Visitor<'de>>(integer: &BigInt, visitor: V) -> Result<V::Valu
 impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
     type Error = DecodeError;
 
+    #[inline]
     fn is_human_readable(&self) -> bool {
         false
     }
 
+    #[inline]
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         self.scoped(|deserializer| deserializer.any(visitor))
     }
 
+    #[inline]
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         self.scoped(|deserializer| deserializer.sequence(visitor))
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(
-        self,
-        _length: usize,
-        visitor: V,
-    ) -> Result<V::Value, DecodeError> {
+    #[inline]
+    fn deserialize_tuple<V: Visitor<'de>>(self, _length: usize, visitor: V) -> Result<V::Value, DecodeError> {
         self.deserialize_seq(visitor)
     }
 
+    #[inline]
     fn deserialize_tuple_struct<V: Visitor<'de>>(
         self,
         _name: &'static str,
@@ -325,6 +310,7 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
         self.deserialize_seq(visitor)
     }
 
+    #[inline]
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         if matches!(self.reader.peek()?, simple::NULL | simple::UNDEFINED) {
             self.reader.skip_byte();
@@ -334,6 +320,7 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
         }
     }
 
+    #[inline]
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
         name: &'static str,
@@ -346,6 +333,7 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
         }
     }
 
+    #[inline]
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _name: &'static str,
@@ -355,6 +343,7 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
         self.scoped(|deserializer| deserializer.enumeration(visitor))
     }
 
+    #[inline]
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         self.shared.skip(&mut self.reader)?;
         visitor.visit_unit()
@@ -375,10 +364,8 @@ struct Members<'a, 'de> {
 impl<'de> de::SeqAccess<'de> for &mut Members<'_, 'de> {
     type Error = DecodeError;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, DecodeError> {
+    #[inline]
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, DecodeError> {
         if self.left == 0 {
             return Ok(None);
         }
@@ -386,6 +373,7 @@ impl<'de> de::SeqAccess<'de> for &mut Members<'_, 'de> {
         seed.deserialize(&mut *self.deserializer).map(Some)
     }
 
+    #[inline]
     fn size_hint(&self) -> Option<usize> {
         Some(self.left)
     }
@@ -394,20 +382,17 @@ impl<'de> de::SeqAccess<'de> for &mut Members<'_, 'de> {
 impl<'de> de::MapAccess<'de> for &mut Members<'_, 'de> {
     type Error = DecodeError;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, DecodeError> {
+    #[inline]
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeError> {
         de::SeqAccess::next_element_seed(self, seed)
     }
 
-    fn next_value_seed<T: DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<T::Value, DecodeError> {
+    #[inline]
+    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, DecodeError> {
         seed.deserialize(&mut *self.deserializer)
     }
 
+    #[inline]
     fn size_hint(&self) -> Option<usize> {
         Some(self.left)
     }
@@ -422,10 +407,8 @@ impl<'de> de::EnumAccess<'de> for Variant<'_, 'de> {
     type Error = DecodeError;
     type Variant = Self;
 
-    fn variant_seed<T: DeserializeSeed<'de>>(
-        self,
-        seed: T,
-    ) -> Result<(T::Value, Self), DecodeError> {
+    #[inline]
+    fn variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<(T::Value, Self), DecodeError> {
         Ok((seed.deserialize(&mut *self.deserializer)?, self))
     }
 }
@@ -433,25 +416,22 @@ impl<'de> de::EnumAccess<'de> for Variant<'_, 'de> {
 impl<'de> de::VariantAccess<'de> for Variant<'_, 'de> {
     type Error = DecodeError;
 
+    #[inline]
     fn unit_variant(self) -> Result<(), DecodeError> {
         Deserialize::deserialize(self.deserializer)
     }
 
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(
-        self,
-        seed: T,
-    ) -> Result<T::Value, DecodeError> {
+    #[inline]
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, DecodeError> {
         seed.deserialize(self.deserializer)
     }
 
-    fn tuple_variant<V: Visitor<'de>>(
-        self,
-        _length: usize,
-        visitor: V,
-    ) -> Result<V::Value, DecodeError> {
+    #[inline]
+    fn tuple_variant<V: Visitor<'de>>(self, _length: usize, visitor: V) -> Result<V::Value, DecodeError> {
         de::Deserializer::deserialize_seq(self.deserializer, visitor)
     }
 
+    #[inline]
     fn struct_variant<V: Visitor<'de>>(
         self,
         _fields: &'static [&'static str],
@@ -470,6 +450,7 @@ enum RawItem<'de> {
 impl<'de> IntoDeserializer<'de, DecodeError> for RawItem<'de> {
     type Deserializer = Self;
 
+    #[inline]
     fn into_deserializer(self) -> Self {
         self
     }
@@ -478,6 +459,7 @@ impl<'de> IntoDeserializer<'de, DecodeError> for RawItem<'de> {
 impl<'de> de::Deserializer<'de> for RawItem<'de> {
     type Error = DecodeError;
 
+    #[inline]
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match self {
             RawItem::Borrowed(bytes) => visitor.visit_borrowed_bytes(bytes),

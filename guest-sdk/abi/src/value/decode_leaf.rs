@@ -42,10 +42,9 @@ pub(super) fn date(reader: &mut Reader<'_>) -> Result<Date, DecodeError> {
         Number::Integer(seconds) => seconds.checked_mul(1000).map(Date::from_ms),
         Number::Float(seconds) if seconds.is_nan() => return Ok(Date::INVALID),
         Number::Float(seconds) => {
-            let ms = (seconds * 1000.0 + 0.5_f64.copysign(seconds)) as i64;
-            let exact = ms.unsigned_abs() < Date::FLOAT_MS_MAX
-                && ms % 1000 != 0
-                && ms as f64 / 1000.0 == seconds;
+            let half = if seconds < 0.0 { -0.5 } else { 0.5 };
+            let ms = (seconds * 1000.0 + half) as i64;
+            let exact = ms.unsigned_abs() < Date::FLOAT_MS_MAX && ms % 1000 != 0 && ms as f64 / 1000.0 == seconds;
             exact.then(|| Date::from_ms(ms))
         }
     };
@@ -56,23 +55,13 @@ pub(super) fn date(reader: &mut Reader<'_>) -> Result<Date, DecodeError> {
 pub(super) fn extended_time(reader: &mut Reader<'_>) -> Result<Date, DecodeError> {
     let start = reader.position();
     let [first_key, seconds, second_key, ms] = match reader.map()? {
-        2 => [
-            reader.number()?,
-            reader.number()?,
-            reader.number()?,
-            reader.number()?,
-        ],
+        2 => [reader.number()?, reader.number()?, reader.number()?, reader.number()?],
         _ => return Err(DecodeErrorKind::Invalid("date").at(start)),
     };
     let date = match (first_key, seconds, second_key, ms) {
-        (
-            Number::Integer(1),
-            Number::Integer(seconds),
-            Number::Integer(-3),
-            Number::Integer(ms @ 1..=999),
-        ) => seconds
-            .checked_mul(1000)
-            .and_then(|whole_ms| whole_ms.checked_add(ms)),
+        (Number::Integer(1), Number::Integer(seconds), Number::Integer(-3), Number::Integer(ms @ 1..=999)) => {
+            seconds.checked_mul(1000).and_then(|whole_ms| whole_ms.checked_add(ms))
+        }
         _ => None,
     };
     valid_date(
@@ -108,10 +97,7 @@ pub(super) fn reg_exp(reader: &mut Reader<'_>) -> Result<RegExp, DecodeError> {
 }
 
 /// The elements after the tag of a typed array.
-pub(super) fn typed_array(
-    reader: &mut Reader<'_>,
-    kind: TypedArrayKind,
-) -> Result<TypedArray, DecodeError> {
+pub(super) fn typed_array(reader: &mut Reader<'_>, kind: TypedArrayKind) -> Result<TypedArray, DecodeError> {
     let start = reader.position();
     let array = TypedArray {
         kind,
@@ -156,9 +142,7 @@ pub(super) fn primitive(reader: &mut Reader<'_>, name: &str) -> Result<Primitive
         major::TAG => match reader.tag()? {
             tag::BIGNUM => Primitive::BigInt(reader.big_int(false)?),
             tag::NEGATIVE_BIGNUM => Primitive::BigInt(reader.big_int(true)?),
-            tag::CLASS if reader.array()? == 2 && reader.text()? == class::WTF16 => {
-                Primitive::Wtf16(wtf16(reader)?)
-            }
+            tag::CLASS if reader.array()? == 2 && reader.text()? == class::WTF16 => Primitive::Wtf16(wtf16(reader)?),
             _ => return Err(DecodeErrorKind::Invalid("boxed primitive").at(start)),
         },
         major::UNSIGNED | major::NEGATIVE => Primitive::Number(number(reader)?),

@@ -37,10 +37,7 @@ impl Value {
             Value::RegExp(_) => "RegExp",
             Value::Boxed(primitive) => Primitive::class(primitive),
             Value::Error(error) => error.kind.name(),
-            Value::ErrorRecord(record) => record
-                .get("name")
-                .and_then(Value::as_str)
-                .unwrap_or("Error"),
+            Value::ErrorRecord(record) => record.get("name").and_then(Value::as_str).unwrap_or("Error"),
             Value::ArrayBuffer(_) => "ArrayBuffer",
             Value::TypedArray(array) => array.kind.name(),
             Value::View(view) => view.kind.name(),
@@ -52,11 +49,7 @@ impl Value {
 
 fn describe_string(units: impl Iterator<Item = u16> + Clone) -> String {
     let is_long = units.clone().nth(STRING_UNITS_MAX).is_some();
-    let shown = if is_long {
-        STRING_UNITS_SHOWN
-    } else {
-        STRING_UNITS_MAX
-    };
+    let shown = if is_long { STRING_UNITS_SHOWN } else { STRING_UNITS_MAX };
     let mut text: String = char::decode_utf16(units.take(shown))
         .map(|letter| letter.unwrap_or(char::REPLACEMENT_CHARACTER))
         .collect();
@@ -97,12 +90,7 @@ fn number_text(number: f64) -> String {
         return "NaN".to_string();
     }
     if number.is_infinite() {
-        return if number > 0.0 {
-            "Infinity"
-        } else {
-            "-Infinity"
-        }
-        .to_string();
+        return if number > 0.0 { "Infinity" } else { "-Infinity" }.to_string();
     }
     let scientific = format!("{number:e}");
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));

@@ -40,10 +40,7 @@ enum Frame<'a> {
     Entries(slice::Iter<'a, (String, Value)>),
     /// The value of the last key, when only the key has been written.
     Pairs(Option<&'a Value>, slice::Iter<'a, (Value, Value)>),
-    Sparse(
-        slice::Iter<'a, (u32, Value)>,
-        slice::Iter<'a, (String, Value)>,
-    ),
+    Sparse(slice::Iter<'a, (u32, Value)>, slice::Iter<'a, (String, Value)>),
     Last(Option<&'a Value>),
 }
 
@@ -194,8 +191,7 @@ impl<'a> Encoder<'a> {
         if !inner.is_object_kind() {
             return Err(EncodeError::NotShareable(id));
         }
-        let place =
-            u32::try_from(self.shared.len()).map_err(|_| EncodeError::Invalid("shared value"))?;
+        let place = u32::try_from(self.shared.len()).map_err(|_| EncodeError::Invalid("shared value"))?;
         let extent = Extent::of(inner);
         if self.shared.insert(id, (place, extent)).is_some() {
             return Err(EncodeError::DuplicateShared(id));
@@ -207,8 +203,7 @@ impl<'a> Encoder<'a> {
     fn reference(&mut self, id: u32) -> Result<Extent, EncodeError> {
         let (place, extent) = *self.shared.get(&id).ok_or(EncodeError::UnknownRef(id))?;
         self.writer.tag(tag::REF)?;
-        self.writer
-            .unsigned(u64::from(self.base) + u64::from(place))?;
+        self.writer.unsigned(u64::from(self.base) + u64::from(place))?;
         Ok(extent)
     }
 
@@ -223,10 +218,7 @@ impl<'a> Encoder<'a> {
         self.writer.class(class::ARRAY, 2)?;
         self.writer.unsigned(u64::from(array.length))?;
         self.writer.map(array.elements.len() + array.named.len())?;
-        self.push(Frame::Sparse(
-            array.elements.iter(),
-            array.named.entries().iter(),
-        ))
+        self.push(Frame::Sparse(array.elements.iter(), array.named.entries().iter()))
     }
 
     fn error(&mut self, error: &'a ErrorValue) -> Result<(), EncodeError> {

@@ -28,10 +28,7 @@ impl fmt::Display for EncodeError {
             EncodeError::NotShareable(id) => {
                 write!(f, "shared value {id} is not of an object kind")
             }
-            EncodeError::UnknownRef(id) => write!(
-                f,
-                "no shared value with the id {id} comes before its reference"
-            ),
+            EncodeError::UnknownRef(id) => write!(f, "no shared value with the id {id} comes before its reference"),
             EncodeError::Invalid(kind) => write!(f, "invalid {kind}"),
             EncodeError::Custom(message) => f.write_str(message),
         }

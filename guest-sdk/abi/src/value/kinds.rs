@@ -23,10 +23,7 @@ impl Object {
 
     /// The member `key`.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.0
-            .iter()
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| value)
+        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
     /// Sets the member `key` and returns its old value. An existing member keeps its place.
@@ -122,15 +119,8 @@ impl SparseArray {
 
     pub(super) fn is_valid(&self) -> bool {
         self.elements.windows(2).all(|pair| pair[0].0 < pair[1].0)
-            && self
-                .elements
-                .last()
-                .is_none_or(|(index, _)| *index < self.length)
-            && !self
-                .named
-                .entries()
-                .iter()
-                .any(|(name, _)| is_array_index(name))
+            && self.elements.last().is_none_or(|(index, _)| *index < self.length)
+            && !self.named.entries().iter().any(|(name, _)| is_array_index(name))
     }
 }
 
@@ -174,9 +164,7 @@ pub struct RegExp {
 impl RegExp {
     pub(super) fn is_valid(&self) -> bool {
         let mut known = REG_EXP_FLAGS.chars();
-        self.flags
-            .chars()
-            .all(|flag| known.any(|letter| letter == flag))
+        self.flags.chars().all(|flag| known.any(|letter| letter == flag))
     }
 }
 
@@ -287,9 +275,8 @@ pub struct ArrayBuffer {
 
 impl ArrayBuffer {
     pub(super) fn is_valid(&self) -> bool {
-        self.max_byte_length.is_none_or(|max| {
-            max >= self.bytes.len() as u64 && max <= super::wire::SAFE_INTEGER_MAX
-        })
+        self.max_byte_length
+            .is_none_or(|max| max >= self.bytes.len() as u64 && max <= super::wire::SAFE_INTEGER_MAX)
     }
 }
 
@@ -354,10 +341,7 @@ impl TypedArrayKind {
 
     /// The inverse of [`tag`](Self::tag).
     pub(super) fn from_tag(tag: u64) -> Option<Self> {
-        TypedArrayKind::ALL
-            .iter()
-            .copied()
-            .find(|kind| kind.tag() == tag)
+        TypedArrayKind::ALL.iter().copied().find(|kind| kind.tag() == tag)
     }
 }
 
@@ -474,9 +458,7 @@ impl View {
                 }),
                 0,
                 Some(length),
-            ) if length.checked_mul(kind.element_bytes() as u64) == Some(bytes.len() as u64) => {
-                Some((kind, bytes))
-            }
+            ) if length.checked_mul(kind.element_bytes() as u64) == Some(bytes.len() as u64) => Some((kind, bytes)),
             _ => None,
         }
     }

@@ -36,6 +36,7 @@ mod bigint;
 mod convert;
 mod de;
 mod decode;
+mod decode_frame;
 mod decode_leaf;
 mod describe;
 mod encode;
@@ -57,8 +58,8 @@ pub use decode::decode;
 pub use encode::encode;
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};
 pub use kinds::{
-    ArrayBuffer, Date, ErrorKind, ErrorValue, Object, Primitive, RegExp, SparseArray, TypedArray,
-    TypedArrayKind, View, ViewKind,
+    ArrayBuffer, Date, ErrorKind, ErrorValue, Object, Primitive, RegExp, SparseArray, TypedArray, TypedArrayKind, View,
+    ViewKind,
 };
 pub use ser::{append, to_vec};
 pub use serde_kinds::{Bytes, as_set};
@@ -118,9 +119,7 @@ pub enum Value {
 
 impl Value {
     /// A plain object of these members. Of equal keys the last value counts.
-    pub fn object<K: Into<String>, V: Into<Value>>(
-        members: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
+    pub fn object<K: Into<String>, V: Into<Value>>(members: impl IntoIterator<Item = (K, V)>) -> Self {
         Value::Object(members.into_iter().collect())
     }
 
@@ -199,8 +198,7 @@ impl Value {
 
     /// A number that is an integer in the range of `u32`; not negative zero.
     pub fn as_u32(&self) -> Option<u32> {
-        self.as_i64()
-            .and_then(|integer| u32::try_from(integer).ok())
+        self.as_i64().and_then(|integer| u32::try_from(integer).ok())
     }
 
     /// A boolean.

@@ -58,6 +58,7 @@ impl Serializer {
         }
     }
 
+    #[inline]
     fn enter(&mut self, levels: usize) -> Result<(), EncodeError> {
         self.depth += levels;
         if self.depth > VALUE_DEPTH_MAX {
@@ -68,6 +69,7 @@ impl Serializer {
     }
 
     /// Begins the content of the variant of an enum: a map of one entry.
+    #[inline]
     fn enter_variant(&mut self, variant: &str) -> Result<(), EncodeError> {
         self.enter(1)?;
         self.writer.map(1)?;
@@ -75,12 +77,8 @@ impl Serializer {
     }
 
     /// Begins an array or map. An unknown length is set right at the end.
-    fn open(
-        &mut self,
-        head: Head,
-        length: Option<usize>,
-        levels: usize,
-    ) -> Result<Compound<'_>, EncodeError> {
+    #[inline]
+    fn open(&mut self, head: Head, length: Option<usize>, levels: usize) -> Result<Compound<'_>, EncodeError> {
         self.enter(1)?;
         let start = self.writer.position();
         let announced = length.unwrap_or_default();
@@ -126,6 +124,7 @@ enum Head {
 }
 
 impl Head {
+    #[inline]
     fn write(self, writer: &mut Writer, length: usize) -> Result<(), EncodeError> {
         match self {
             Head::Array => writer.array(length),
@@ -145,26 +144,32 @@ impl<'a> ser::Serializer for &'a mut Serializer {
     type SerializeStruct = Compound<'a>;
     type SerializeStructVariant = Compound<'a>;
 
+    #[inline]
     fn is_human_readable(&self) -> bool {
         false
     }
 
+    #[inline]
     fn serialize_bool(self, flag: bool) -> Result<(), EncodeError> {
         self.writer.bool(flag)
     }
 
+    #[inline]
     fn serialize_i8(self, integer: i8) -> Result<(), EncodeError> {
         self.writer.integer(integer.into())
     }
 
+    #[inline]
     fn serialize_i16(self, integer: i16) -> Result<(), EncodeError> {
         self.writer.integer(integer.into())
     }
 
+    #[inline]
     fn serialize_i32(self, integer: i32) -> Result<(), EncodeError> {
         self.writer.integer(integer.into())
     }
 
+    #[inline]
     fn serialize_i64(self, integer: i64) -> Result<(), EncodeError> {
         if integer.unsigned_abs() <= SAFE_INTEGER_MAX {
             self.writer.integer(integer)
@@ -180,18 +185,22 @@ impl<'a> ser::Serializer for &'a mut Serializer {
         }
     }
 
+    #[inline]
     fn serialize_u8(self, integer: u8) -> Result<(), EncodeError> {
         self.writer.unsigned(integer.into())
     }
 
+    #[inline]
     fn serialize_u16(self, integer: u16) -> Result<(), EncodeError> {
         self.writer.unsigned(integer.into())
     }
 
+    #[inline]
     fn serialize_u32(self, integer: u32) -> Result<(), EncodeError> {
         self.writer.unsigned(integer.into())
     }
 
+    #[inline]
     fn serialize_u64(self, integer: u64) -> Result<(), EncodeError> {
         if integer <= SAFE_INTEGER_MAX {
             self.writer.unsigned(integer)
@@ -207,22 +216,27 @@ impl<'a> ser::Serializer for &'a mut Serializer {
         }
     }
 
+    #[inline]
     fn serialize_f32(self, number: f32) -> Result<(), EncodeError> {
         self.writer.number(number.into())
     }
 
+    #[inline]
     fn serialize_f64(self, number: f64) -> Result<(), EncodeError> {
         self.writer.number(number)
     }
 
+    #[inline]
     fn serialize_char(self, letter: char) -> Result<(), EncodeError> {
         self.writer.text(letter.encode_utf8(&mut [0; 4]))
     }
 
+    #[inline]
     fn serialize_str(self, text: &str) -> Result<(), EncodeError> {
         self.writer.text(text)
     }
 
+    #[inline]
     fn serialize_bytes(self, bytes: &[u8]) -> Result<(), EncodeError> {
         if core::mem::take(&mut self.raw_next) {
             let raw = RawValue::parse(bytes).ok_or(EncodeError::Invalid("embedded value"))?;
@@ -232,22 +246,27 @@ impl<'a> ser::Serializer for &'a mut Serializer {
         self.writer.bytes(bytes)
     }
 
+    #[inline]
     fn serialize_none(self) -> Result<(), EncodeError> {
         self.writer.null()
     }
 
+    #[inline]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), EncodeError> {
         value.serialize(self)
     }
 
+    #[inline]
     fn serialize_unit(self) -> Result<(), EncodeError> {
         self.writer.null()
     }
 
+    #[inline]
     fn serialize_unit_struct(self, _name: &'static str) -> Result<(), EncodeError> {
         self.writer.null()
     }
 
+    #[inline]
     fn serialize_unit_variant(
         self,
         _name: &'static str,
@@ -257,11 +276,7 @@ impl<'a> ser::Serializer for &'a mut Serializer {
         self.writer.text(variant)
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(
-        self,
-        name: &'static str,
-        value: &T,
-    ) -> Result<(), EncodeError> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<(), EncodeError> {
         match name {
             RAW_TOKEN => self.raw_next = true,
             SET_TOKEN => {
@@ -279,6 +294,7 @@ impl<'a> ser::Serializer for &'a mut Serializer {
         value.serialize(self)
     }
 
+    #[inline]
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
         _name: &'static str,
@@ -292,22 +308,22 @@ impl<'a> ser::Serializer for &'a mut Serializer {
         Ok(())
     }
 
+    #[inline]
     fn serialize_seq(self, length: Option<usize>) -> Result<Compound<'a>, EncodeError> {
         self.open(Head::Array, length, 0)
     }
 
+    #[inline]
     fn serialize_tuple(self, length: usize) -> Result<Compound<'a>, EncodeError> {
         self.open(Head::Array, Some(length), 0)
     }
 
-    fn serialize_tuple_struct(
-        self,
-        _name: &'static str,
-        length: usize,
-    ) -> Result<Compound<'a>, EncodeError> {
+    #[inline]
+    fn serialize_tuple_struct(self, _name: &'static str, length: usize) -> Result<Compound<'a>, EncodeError> {
         self.open(Head::Array, Some(length), 0)
     }
 
+    #[inline]
     fn serialize_tuple_variant(
         self,
         _name: &'static str,
@@ -319,18 +335,17 @@ impl<'a> ser::Serializer for &'a mut Serializer {
         self.open(Head::Array, Some(length), 1)
     }
 
+    #[inline]
     fn serialize_map(self, length: Option<usize>) -> Result<Compound<'a>, EncodeError> {
         self.open(Head::Map, length, 0)
     }
 
-    fn serialize_struct(
-        self,
-        _name: &'static str,
-        length: usize,
-    ) -> Result<Compound<'a>, EncodeError> {
+    #[inline]
+    fn serialize_struct(self, _name: &'static str, length: usize) -> Result<Compound<'a>, EncodeError> {
         self.open(Head::Map, Some(length), 0)
     }
 
+    #[inline]
     fn serialize_struct_variant(
         self,
         _name: &'static str,
@@ -360,16 +375,14 @@ struct Compound<'a> {
 }
 
 impl Compound<'_> {
+    #[inline]
     fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
         self.count += 1;
         value.serialize(&mut *self.serializer)
     }
 
-    fn field<T: Serialize + ?Sized>(
-        &mut self,
-        key: &'static str,
-        value: &T,
-    ) -> Result<(), EncodeError> {
+    #[inline]
+    fn field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), EncodeError> {
         self.count += 1;
         self.serializer.writer.text(key)?;
         value.serialize(&mut *self.serializer)
@@ -389,10 +402,7 @@ impl Compound<'_> {
         }
         self.head.write(&mut head, self.count)?;
         let old_range = self.start..self.start + old_head.position();
-        self.serializer
-            .writer
-            .bytes_mut()
-            .splice(old_range, head.into_bytes());
+        self.serializer.writer.bytes_mut().splice(old_range, head.into_bytes());
         Ok(())
     }
 }
@@ -448,6 +458,7 @@ impl ser::SerializeMap for Compound<'_> {
     type Ok = ();
     type Error = EncodeError;
 
+    #[inline]
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), EncodeError> {
         let start = self.serializer.writer.position();
         self.element(key)?;
@@ -456,10 +467,12 @@ impl ser::SerializeMap for Compound<'_> {
         Ok(())
     }
 
+    #[inline]
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
         value.serialize(&mut *self.serializer)
     }
 
+    #[inline]
     fn end(self) -> Result<(), EncodeError> {
         self.finish()
     }

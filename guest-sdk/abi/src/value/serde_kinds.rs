@@ -3,9 +3,7 @@
 use super::decode::decode;
 use super::encode::Encoder;
 use super::wire::Writer;
-use super::{
-    BigInt, Date, DecodeError, EncodeError, ErrorValue, Object, TypedArray, TypedArrayKind, Value,
-};
+use super::{BigInt, Date, DecodeError, EncodeError, ErrorValue, Object, TypedArray, TypedArrayKind, Value};
 use super::{from_slice, to_vec};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -115,10 +113,7 @@ pub mod as_set {
     ///
     /// # Errors
     /// `set` is not a sequence to serde, or one of its members fails.
-    pub fn serialize<T: Serialize, S: Serializer>(
-        set: &T,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub fn serialize<T: Serialize, S: Serializer>(set: &T, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_newtype_struct(super::SET_TOKEN, set)
     }
 
@@ -126,9 +121,7 @@ pub mod as_set {
     ///
     /// # Errors
     /// There is something else, or one of the members does not fit.
-    pub fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<T, D::Error> {
+    pub fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
         T::deserialize(deserializer)
     }
 }
@@ -206,10 +199,7 @@ impl<'de> de::Visitor<'de> for ValueVisitor {
         Value::deserialize(deserializer)
     }
 
-    fn visit_newtype_struct<D: Deserializer<'de>>(
-        self,
-        deserializer: D,
-    ) -> Result<Value, D::Error> {
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 
@@ -237,10 +227,7 @@ impl<'de> de::Visitor<'de> for ValueVisitor {
             }
             pairs.push((key, access.next_value()?));
         }
-        if pairs
-            .iter()
-            .any(|(key, _)| !matches!(key, Value::String(_)))
-        {
+        if pairs.iter().any(|(key, _)| !matches!(key, Value::String(_))) {
             return Ok(Value::Map(pairs));
         }
         let members = pairs.into_iter().filter_map(|(key, value)| match key {

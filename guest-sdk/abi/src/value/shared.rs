@@ -27,9 +27,7 @@ struct Item {
 
 impl Shared {
     pub fn new(message_bytes: usize) -> Self {
-        let budget = message_bytes
-            .saturating_mul(EXPANSION_MAX)
-            .max(EXPANSION_BYTES_MIN);
+        let budget = message_bytes.saturating_mul(EXPANSION_MAX).max(EXPANSION_BYTES_MIN);
         Shared {
             items: Vec::new(),
             budget,
@@ -68,11 +66,7 @@ impl Shared {
     }
 
     /// Goes to the item of this index, which is open then.
-    pub fn revisit(
-        &mut self,
-        index: usize,
-        reader: &mut Reader<'_>,
-    ) -> Result<(), DecodeErrorKind> {
+    pub fn revisit(&mut self, index: usize, reader: &mut Reader<'_>) -> Result<(), DecodeErrorKind> {
         let item = self.items.get(index).ok_or(DecodeErrorKind::InvalidRef)?;
         if item.open {
             return Err(DecodeErrorKind::Custom(
@@ -110,11 +104,7 @@ impl Shared {
                     }
                     1
                 }
-                _ if matches!(
-                    first,
-                    simple::FALSE | simple::TRUE | simple::NULL | simple::UNDEFINED
-                ) =>
-                {
+                _ if matches!(first, simple::FALSE | simple::TRUE | simple::NULL | simple::UNDEFINED) => {
                     reader.skip_byte();
                     0
                 }

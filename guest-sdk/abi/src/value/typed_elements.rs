@@ -35,10 +35,7 @@ impl<'de> TypedElements<'de> {
 impl<'de> SeqAccess<'de> for TypedElements<'de> {
     type Error = DecodeError;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, DecodeError> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, DecodeError> {
         /// Takes an element as `$type`, converted by `$convert`.
         macro_rules! next {
             ($type:ty) => {

@@ -71,10 +71,7 @@ pub(super) fn safe_integer(number: f64) -> Option<i64> {
 }
 
 /// The float as `f32`, when that keeps its value, and whether half precision keeps it too.
-#[allow(
-    clippy::cast_possible_truncation,
-    reason = "the result is compared with the number"
-)]
+#[allow(clippy::cast_possible_truncation, reason = "the result is compared with the number")]
 fn narrow(number: f64) -> Option<(f32, bool)> {
     let single = number as f32;
     (f64::from(single) == number).then(|| (single, fits_half(single)))
@@ -111,52 +108,73 @@ pub(super) fn half_to_f64(bits: u16) -> f64 {
         .map_or(f64::NAN, f64::from)
 }
 
+/// Bytes as a sink. Unlike the one of `minicbor` it is inlined, so that a head costs a store and not a call.
+struct Sink(Vec<u8>);
+
+impl minicbor::encode::Write for Sink {
+    type Error = core::convert::Infallible;
+
+    #[inline(always)]
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Self::Error> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
 /// Appends items to a byte vector.
 pub(super) struct Writer {
-    encoder: Encoder<Vec<u8>>,
+    encoder: Encoder<Sink>,
 }
 
 impl Writer {
     pub fn new(out: Vec<u8>) -> Self {
         Writer {
-            encoder: Encoder::new(out),
+            encoder: Encoder::new(Sink(out)),
         }
     }
 
     pub fn into_bytes(self) -> Vec<u8> {
-        self.encoder.into_writer()
+        self.encoder.into_writer().0
     }
 
+    #[inline]
     pub fn bytes_mut(&mut self) -> &mut Vec<u8> {
-        self.encoder.writer_mut()
+        &mut self.encoder.writer_mut().0
     }
 
+    #[inline]
     pub fn position(&self) -> usize {
-        self.encoder.writer().len()
+        self.encoder.writer().0.len()
     }
 
+    #[inline]
     pub fn undefined(&mut self) -> Result<(), EncodeError> {
         Ok(self.encoder.undefined()?.ok()?)
     }
 
+    #[inline]
     pub fn null(&mut self) -> Result<(), EncodeError> {
         Ok(self.encoder.null()?.ok()?)
     }
 
+    #[inline]
     pub fn bool(&mut self, flag: bool) -> Result<(), EncodeError> {
         Ok(self.encoder.bool(flag)?.ok()?)
     }
 
     /// An integer of at most 53 bits.
+    #[inline]
     pub fn integer(&mut self, integer: i64) -> Result<(), EncodeError> {
         Ok(self.encoder.i64(integer)?.ok()?)
     }
 
     /// An index, or a length of at most 53 bits.
+    #[inline]
     pub fn unsigned(&mut self, integer: u64) -> Result<(), EncodeError> {
         Ok(self.encoder.u64(integer)?.ok()?)
     }
 
+    #[inline]
     pub fn number(&mut self, number: f64) -> Result<(), EncodeError> {
         if let Some(integer) = safe_integer(number) {
             return self.integer(integer);
@@ -181,22 +199,27 @@ impl Writer {
         self.bytes(&integer.to_bignum())
     }
 
+    #[inline]
     pub fn text(&mut self, text: &str) -> Result<(), EncodeError> {
         Ok(self.encoder.str(text)?.ok()?)
     }
 
+    #[inline]
     pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
         Ok(self.encoder.bytes(bytes)?.ok()?)
     }
 
+    #[inline]
     pub fn array(&mut self, length: usize) -> Result<(), EncodeError> {
         Ok(self.encoder.array(length as u64)?.ok()?)
     }
 
+    #[inline]
     pub fn map(&mut self, length: usize) -> Result<(), EncodeError> {
         Ok(self.encoder.map(length as u64)?.ok()?)
     }
 
+    #[inline]
     pub fn tag(&mut self, tag: u64) -> Result<(), EncodeError> {
         Ok(self.encoder.tag(minicbor::data::Tag::new(tag))?.ok()?)
     }
@@ -230,35 +253,42 @@ impl<'b> Reader<'b> {
         }
     }
 
+    #[inline]
     pub fn position(&self) -> usize {
         self.decoder.position()
     }
 
+    #[inline]
     pub fn set_position(&mut self, position: usize) {
         self.decoder.set_position(position);
     }
 
+    #[inline]
     pub fn input(&self) -> &'b [u8] {
         self.decoder.input()
     }
 
     /// The first byte of the next item.
+    #[inline]
     pub fn peek(&self) -> Result<u8, DecodeError> {
         let byte = self.input().get(self.position()).copied();
         byte.ok_or_else(|| self.error(DecodeErrorKind::UnexpectedEnd))
     }
 
     /// The major type of the next item.
+    #[inline]
     pub fn peek_major(&self) -> Result<u8, DecodeError> {
         Ok(self.peek()? >> 5)
     }
 
     /// This error at the next item.
+    #[inline]
     pub fn error(&self, kind: DecodeErrorKind) -> DecodeError {
         kind.at(self.position())
     }
 
     /// Fails unless the input is read to its end.
+    #[inline]
     pub fn finish(&self) -> Result<(), DecodeError> {
         if self.position() == self.input().len() {
             Ok(())
@@ -268,6 +298,7 @@ impl<'b> Reader<'b> {
     }
 
     /// One item, read by `read` into its content and the argument of its head.
+    #[inline]
     fn item<T>(
         &mut self,
         read: impl FnOnce(&mut Decoder<'b>) -> Result<(T, u64), minicbor::decode::Error>,
@@ -298,10 +329,12 @@ impl<'b> Reader<'b> {
     }
 
     /// A simple item of one byte, which the caller has peeked at.
+    #[inline]
     pub fn skip_byte(&mut self) {
         self.set_position(self.position().saturating_add(1));
     }
 
+    #[inline]
     pub fn number(&mut self) -> Result<Number, DecodeError> {
         let start = self.position();
         let first = self.peek()?;
@@ -312,8 +345,7 @@ impl<'b> Reader<'b> {
                     .f64()
                     .map_err(|_| DecodeErrorKind::UnexpectedEnd.at(start))?;
                 let shortest = self.position() - start == float_bytes(number);
-                let sole_nan =
-                    !number.is_nan() || self.input()[start..].starts_with(&[simple::HALF, 0x7e, 0]);
+                let sole_nan = !number.is_nan() || self.input()[start..].starts_with(&[simple::HALF, 0x7e, 0]);
                 if shortest && sole_nan && safe_integer(number).is_none() {
                     Ok(Number::Float(number))
                 } else {
@@ -337,6 +369,7 @@ impl<'b> Reader<'b> {
     }
 
     /// An unsigned integer of at most 53 bits.
+    #[inline]
     pub fn unsigned(&mut self) -> Result<u64, DecodeError> {
         let start = self.position();
         match self.item(|decoder| decoder.u64().map(|integer| (integer, integer)))? {
@@ -355,32 +388,36 @@ impl<'b> Reader<'b> {
         Ok(BigInt::from_bignum(negative, content))
     }
 
+    #[inline]
     pub fn text(&mut self) -> Result<&'b str, DecodeError> {
         self.item(|decoder| decoder.str().map(|text| (text, text.len() as u64)))
     }
 
+    #[inline]
     pub fn bytes(&mut self) -> Result<&'b [u8], DecodeError> {
         self.item(|decoder| decoder.bytes().map(|bytes| (bytes, bytes.len() as u64)))
     }
 
     /// The length of an array. Every element takes a byte at least, so the input bounds it.
+    #[inline]
     pub fn array(&mut self) -> Result<usize, DecodeError> {
         self.collection(Decoder::array, 1)
     }
 
     /// The number of entries of a map; the input bounds it.
+    #[inline]
     pub fn map(&mut self) -> Result<usize, DecodeError> {
         self.collection(Decoder::map, 2)
     }
 
+    #[inline]
     fn collection(
         &mut self,
         head: impl FnOnce(&mut Decoder<'b>) -> Result<Option<u64>, minicbor::decode::Error>,
         entry_bytes_min: usize,
     ) -> Result<usize, DecodeError> {
         let start = self.position();
-        let length =
-            self.item(|decoder| head(decoder).map(|length| (length, length.unwrap_or(u64::MAX))))?;
+        let length = self.item(|decoder| head(decoder).map(|length| (length, length.unwrap_or(u64::MAX))))?;
         let length = length.ok_or(DecodeErrorKind::Unsupported.at(start))?;
         let most = self.input().len().saturating_sub(self.position()) / entry_bytes_min;
         match usize::try_from(length) {
@@ -389,6 +426,7 @@ impl<'b> Reader<'b> {
         }
     }
 
+    #[inline]
     pub fn tag(&mut self) -> Result<u64, DecodeError> {
         self.item(|decoder| decoder.tag().map(|tag| (tag.as_u64(), tag.as_u64())))
     }

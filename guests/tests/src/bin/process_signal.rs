@@ -33,13 +33,25 @@ async fn main() -> Result<()> {
         }
         // Removing the last listener restores the default action.
         "default" => {
-            let first = process::on_signal("SIGTERM", |_, _| println!("first"))?;
-            let second = process::on_signal("SIGTERM", |_, _| println!("second"))?;
+            let seen = Rc::new(Cell::new(0));
+            let (by_first, by_second) = (Rc::clone(&seen), Rc::clone(&seen));
+            let first = process::on_signal("SIGTERM", move |_, _| {
+                println!("first");
+                by_first.set(by_first.get() + 1);
+            })?;
+            let second = process::on_signal("SIGTERM", move |_, _| {
+                println!("second");
+                by_second.set(by_second.get() + 1);
+            })?;
             raise("SIGTERM")?;
-            timers::sleep(Duration::from_millis(20)).await;
+            while seen.get() < 2 {
+                timers::sleep(Duration::from_millis(1)).await;
+            }
             first.remove();
             raise("SIGTERM")?;
-            timers::sleep(Duration::from_millis(20)).await;
+            while seen.get() < 3 {
+                timers::sleep(Duration::from_millis(1)).await;
+            }
             second.remove();
             println!("removed");
             raise("SIGTERM")?;

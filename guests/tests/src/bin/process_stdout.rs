@@ -12,7 +12,7 @@ fn main() -> Result<()> {
             print!("std ");
             stdout.write_all(b"sdk ")?;
             print!("std ");
-            writeln!(process::stdout(), "{} {}", "sdk", 1)?;
+            writeln!(process::stdout(), "sdk {}", 1)?;
             print!("held back");
             process::exit(0);
         }

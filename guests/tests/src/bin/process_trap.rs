@@ -11,6 +11,7 @@ fn main() -> nodule_sdk::Result<()> {
         process::on_uncaught_exception(|error, _| {
             println!("{} {} {}", error.name(), error.code().unwrap_or("-"), error.message());
             println!("stack {}", error.record().stack.is_some());
+            process::next_tick(|| println!("a tick after it"));
         });
     }
     match arguments[2].as_str() {
@@ -23,6 +24,8 @@ fn main() -> nodule_sdk::Result<()> {
         "division" => drop(black_box(divide(black_box(1), black_box(0)))),
         "overflow" => drop(black_box(divide(black_box(i32::MIN), black_box(-1)))),
         "stack" => drop(black_box(recurse(black_box(1)))),
+        // Overflows somewhere in the SDK's own code, which must stay usable.
+        "stack-in-sdk" => drop(black_box(recurse_with_ticks(black_box(1)))),
         "atomic" => drop(black_box(read_atomic(black_box(1025)))),
         "error" => {
             return Err(nodule_sdk::Error::new("main gave an error")
@@ -88,4 +91,14 @@ fn recurse(depth: u64) -> u64 {
     } else {
         recurse(depth + 1) ^ recurse(depth.wrapping_mul(3))
     }
+}
+
+#[inline(never)]
+fn recurse_with_ticks(depth: u64) -> u64 {
+    process::next_tick(|| {});
+    process::set_exit_code(0);
+    if depth == 0 {
+        return 0;
+    }
+    recurse_with_ticks(depth + 1) ^ recurse_with_ticks(depth.wrapping_mul(3))
 }

@@ -15,6 +15,12 @@ fn main() -> Result<()> {
             record.info.as_deref()
         );
     });
+    process::once_warning(|warning| {
+        let names_main = warning
+            .stack()
+            .is_some_and(|stack| stack.contains("process_warning::main"));
+        println!("stack names main {names_main}");
+    });
     println!(
         "flags {:?} {:?} {:?} {:?}",
         process::no_deprecation(),

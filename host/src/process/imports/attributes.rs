@@ -10,7 +10,7 @@ use super::AREA;
 use crate::guest_memory::{SizedBuffer, read_str, read_value};
 use crate::host_error::{HostError, respond};
 use crate::process::attributes;
-use crate::runtime::IsolateState;
+use crate::runtime::{IsolateState, current_backtrace};
 
 pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()> {
     linker.func_wrap(AREA, "get", |mut caller: Caller<'_, IsolateState>, name: u32, name_len: u32, ptr: u32, cap: u32, len_ptr: u32| {
@@ -51,6 +51,11 @@ pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()
             let result = print_warning(&mut caller, warning, warning_len).await;
             respond(&mut caller, result)
         })
+    })?;
+    linker.func_wrap(AREA, "stack", |mut caller: Caller<'_, IsolateState>, ptr: u32, cap: u32, len_ptr: u32| {
+        let text = current_backtrace(&caller).unwrap_or_default();
+        let result = SizedBuffer { ptr, cap, len_ptr }.write(&mut caller, text.as_bytes());
+        respond(&mut caller, result)
     })?;
     Ok(())
 }

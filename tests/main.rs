@@ -1,0 +1,46 @@
+//! Integration tests: the real binary and the library on real guests. One binary, because linking is the slow part.
+//!
+//! | module | what it tests |
+//! |---|---|
+//! | `abi` | the import table, the linker and the committed documents agree; modules for another host are refused |
+//! | `hostile` | modules that lie, hoard, loop and flood end as documented, the host in good order |
+//! | `hostile_arguments` | every import with every kind of bad argument |
+//! | `neighbours` | hostile isolates beside a good one in one host: the good one does not notice |
+//! | `process_attributes` | attributes, environment, figures, identity, directory, grants, resources |
+//! | `process_dlopen` | side modules |
+//! | `process_errors` | traps, panics, failed tasks: who sees them and what happens next |
+//! | `process_execve` | the process is replaced, or goes on with an error |
+//! | `process_exit` | exit codes, `exit` and `beforeExit`, finalizers, abort |
+//! | `process_report` | the diagnostic report |
+//! | `process_signals` | signals as events, their defaults, `kill` |
+//! | `process_streams` | nothing written is lost, nothing unread is waited for |
+//! | `process_warnings` | what is printed, what is emitted, what flags change |
+//! | `timers` | timers and the order of turns |
+//! | `ledger` | every API id has a state, and every claim a test |
+//! | `tidy` | the style of the sources |
+//! | `guests`, `support` | no tests: the list of guest programs; running them |
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod abi;
+mod guests;
+mod hostile;
+mod hostile_arguments;
+mod ledger;
+mod neighbours;
+mod process_attributes;
+mod process_dlopen;
+mod process_errors;
+mod process_execve;
+mod process_exit;
+mod process_report;
+mod process_signals;
+mod process_streams;
+mod process_warnings;
+mod support;
+mod tidy;
+mod timers;
