@@ -138,7 +138,7 @@ impl From<ModuleError> for CliError {
 }
 
 /// What helps against an invalid module, by the validator's reason.
-pub fn invalid_hint(reason: &str) -> &'static str {
+fn invalid_hint(reason: &str) -> &'static str {
     if reason.contains("unexpected end") || reason.contains("unexpected-eof") {
         "the file is cut off; copy or build it again"
     } else if reason.contains("support is not enabled") || reason.contains("proposal") {

@@ -34,6 +34,7 @@ pub use host::{Host, HostBuilder};
 pub use isolate::{ExitStatus, Isolate, IsolateBuilder, IsolateId, IsolateRole};
 pub use limits::{LimitExceeded, Limits, OnMemoryLimit};
 pub use metered::CpuUsage;
+pub(crate) use module::binary_form;
 pub use module::{Module, ModuleError};
 pub use plugin::Plugin;
 pub use state::{Extensions, IsolateShared, IsolateState};

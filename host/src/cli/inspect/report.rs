@@ -9,7 +9,7 @@ use wasmparser::types::{EntityType, Types, TypesRef};
 use wasmparser::{Encoding, Parser, Payload, ValType, Validator, WasmFeatures};
 
 use super::wants::{self, Want};
-use crate::cli::error::{CliError, invalid_hint};
+use crate::cli::error::CliError;
 use crate::exit_code::ExitCode;
 use crate::runtime::ModuleError;
 
@@ -167,9 +167,7 @@ fn length<S: Serializer>(bytes: &usize, serializer: S) -> Result<S::Ok, S::Error
 pub fn read(name: &str, bytes: &[u8]) -> Result<Report, CliError> {
     let binary = binary_form(name, bytes)?;
     let invalid = |error: &wasmparser::BinaryReaderError| {
-        let reason = error.to_string();
-        let hint = invalid_hint(&reason);
-        CliError::from(ModuleError::Invalid { name: name.into(), reason }).hint_once(hint)
+        CliError::from(ModuleError::Invalid { name: name.into(), reason: error.to_string() })
     };
     let features = WasmFeatures::all();
     let types = Validator::new_with_features(features).validate_all(&binary).map_err(|error| invalid(&error))?;

@@ -7,11 +7,14 @@ use std::time::Duration;
 use super::flags::{
     EngineFlags, EnvironmentFlags, GrantList, LimitFlags, PermissionFlags, ReportFlags, WarningFlags,
 };
+use nodule_abi::value::Value;
+
 use crate::cli::error::CliError;
 use crate::exit_code::ExitCode;
 use crate::permissions::Permissions;
 use crate::process::env_file;
-use crate::process::state::UnhandledRejections;
+use crate::process::UnhandledRejections;
+use crate::process::report::ReportSettings;
 use crate::process::warnings::{DeprecationFlags, WarningOptions};
 use crate::runtime::{EngineOptions, Limits, Optimize};
 
@@ -150,6 +153,30 @@ pub fn unhandled_rejections(flags: &WarningFlags) -> UnhandledRejections {
     let modes = [Mode::Throw, Mode::Strict, Mode::Warn, Mode::None, Mode::WarnWithErrorCode];
     let given = flags.unhandled_rejections.as_deref();
     modes.into_iter().find(|mode| Some(mode.name()) == given).unwrap_or_default()
+}
+
+/// When, where and how reports are written.
+pub fn report(flags: &ReportFlags) -> Result<ReportSettings, CliError> {
+    let mut report = ReportSettings::default();
+    let switches = [
+        ("reportOnFatalError", flags.report_on_fatalerror),
+        ("reportOnSignal", flags.report_on_signal),
+        ("reportOnUncaughtException", flags.report_uncaught_exception),
+        ("compact", flags.report_compact),
+        ("excludeEnv", flags.report_exclude_env),
+        ("excludeNetwork", flags.report_exclude_network),
+    ];
+    let texts = [
+        ("signal", &flags.report_signal),
+        ("directory", &flags.report_directory),
+        ("filename", &flags.report_filename),
+    ];
+    let switches = switches.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| (name, Value::from(true)));
+    let texts = texts.into_iter().filter_map(|(name, text)| Some((name, Value::from(text.as_deref()?))));
+    for (name, value) in switches.chain(texts) {
+        report.set(name, &value).map_err(|error| CliError::usage(error.message.clone()))?;
+    }
+    Ok(report)
 }
 
 /// `--debug-port`: 0 or 1024 to 65535. Node has an exit code of its own for a bad one.
