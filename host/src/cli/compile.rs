@@ -12,6 +12,7 @@ use super::error::CliError;
 use super::progress::Progress;
 use super::{run, size};
 use crate::exit_code::ExitCode;
+use crate::process::options::OPTIMIZE_LEVELS;
 use crate::runtime::{EngineOptions, Host, Module};
 
 /// Compiles a module to a .cwasm file
@@ -28,7 +29,7 @@ pub struct CompileFlags {
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
     /// How much the compiler optimizes: 0 compiles fastest, 1 runs fastest, 2 is fast and small; 1
-    #[arg(long, value_name = "LEVEL", value_parser = PossibleValuesParser::new(run::OPTIMIZE_LEVELS))]
+    #[arg(long, value_name = "LEVEL", value_parser = PossibleValuesParser::new(OPTIMIZE_LEVELS))]
     optimize: Option<String>,
     /// Makes code that `run --fuel` can bound; it is slower, and runs with --fuel only
     #[arg(long)]

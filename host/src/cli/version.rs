@@ -25,8 +25,8 @@ pub fn version(flags: &VersionFlags) -> Result<ExitCode, CliError> {
 /// `process.versions`; all its values are strings.
 fn versions() -> serde_json::Value {
     let versions = attributes::versions();
-    let members = versions.as_object().into_iter().flatten();
-    let texts = members.filter_map(|(name, version)| Some((name.to_string(), version.as_str()?.into())));
+    let members = versions.as_object().into_iter().flat_map(|versions| versions.entries());
+    let texts = members.filter_map(|(name, version)| Some((name.clone(), version.as_str()?.into())));
     serde_json::Value::Object(texts.collect())
 }
 

@@ -9,7 +9,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, Args, ValueHint};
 
 use crate::cli::size;
-use crate::process::options::UNHANDLED_REJECTIONS;
+use crate::process::options::{OPTIMIZE_LEVELS, UNHANDLED_REJECTIONS};
 
 /// Runs a WebAssembly module
 ///
@@ -245,7 +245,7 @@ fn signal_name(text: &str) -> Result<String, String> {
 #[command(next_help_heading = "Engine")]
 pub struct EngineFlags {
     /// How much the compiler optimizes: 0 compiles fastest, 1 runs fastest, 2 is fast and small; 1
-    #[arg(long, value_name = "LEVEL", value_parser = PossibleValuesParser::new(super::OPTIMIZE_LEVELS))]
+    #[arg(long, value_name = "LEVEL", value_parser = PossibleValuesParser::new(OPTIMIZE_LEVELS))]
     pub optimize: Option<String>,
     /// Does not keep compiled modules
     #[arg(long, conflicts_with = "cache_dir")]
@@ -299,7 +299,7 @@ mod tests {
         let flags = command.get_arguments().filter(|arg| !["help", "command"].contains(&arg.get_id().as_str()));
         let shape = |arg: &clap::Arg| {
             let range = arg.get_num_args().unwrap();
-            let values = arg.get_possible_values().iter().map(|value| value.get_name().to_owned());
+            let values = arg.get_possible_values().into_iter().map(|value| value.get_name().to_owned());
             let values = if range.takes_values() { values.collect() } else { Vec::new() };
             (arg.get_short(), range.min_values(), range.max_values(), values)
         };

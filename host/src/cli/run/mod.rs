@@ -20,7 +20,7 @@ use crate::runtime::{
 };
 use crate::stdio::{Input, Output};
 use flags::{EngineFlags, RunFlags};
-pub use settings::{OPTIMIZE_LEVELS, optimize};
+pub use settings::optimize;
 
 /// How the command was typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,10 +208,13 @@ fn run_to_end(isolate: IsolateBuilder) -> Result<ExitStatus, CliError> {
         .thread_name("nodule-worker")
         .build()
         .map_err(|error| CliError::fatal(format!("the threads of nodule cannot be started: {error}")))?;
-    let status = runtime.block_on(async { isolate.spawn().join().await });
+    let status = runtime.block_on(async {
+        let isolate = isolate.spawn().map_err(|error| CliError::usage(error.message.clone()))?;
+        Ok(isolate.join().await)
+    });
     // A thread may wait in a read of stdin that never returns.
     runtime.shutdown_background();
-    Ok(status)
+    status
 }
 
 /// The runtime printed what ended the guest, except for a failure of the host.

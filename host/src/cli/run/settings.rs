@@ -18,9 +18,6 @@ use crate::process::report::ReportSettings;
 use crate::process::warnings::{DeprecationFlags, WarningOptions};
 use crate::runtime::{EngineOptions, Limits, Optimize};
 
-/// The values of `--optimize`.
-pub const OPTIMIZE_LEVELS: [&str; 3] = ["0", "1", "2"];
-
 /// The meaning of a value of `--optimize`.
 pub fn optimize(level: &str) -> Optimize {
     match level {
