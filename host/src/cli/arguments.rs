@@ -37,7 +37,7 @@ pub struct RunLine {
 /// Takes the words after the executable's name apart.
 pub fn split(words: Vec<OsString>) -> CommandLine {
     let Some(first) = words.first() else {
-        return CommandLine::Other(vec!["--help".into()]);
+        return CommandLine::Other(words);
     };
     if first == "run" {
         return CommandLine::Run(split_run(words.into_iter().skip(1).collect(), true));
@@ -184,7 +184,7 @@ mod tests {
         for line in ["inspect app.wasm", "help run", "--help", "-V", "version --json", "completions zsh"] {
             assert_eq!(split(words(line)), CommandLine::Other(words(line)));
         }
-        assert_eq!(split(vec![]), CommandLine::Other(words("--help")));
+        assert_eq!(split(vec![]), CommandLine::Other(vec![]));
         assert_eq!(split(words("--verbose --version")), CommandLine::Other(words("--version")));
     }
 

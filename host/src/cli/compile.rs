@@ -58,7 +58,11 @@ pub fn compile(flags: &CompileFlags) -> Result<ExitCode, CliError> {
         Module::precompile(&host, &name, &bytes)?
     };
     write_whole(&output, &code).map_err(|error| {
-        CliError::file("cannot write", &output, &error).hint("name another file with --output")
+        let hint = match error.kind() {
+            std::io::ErrorKind::NotFound => "its directory does not exist",
+            _ => "name another file with --output",
+        };
+        CliError::file("cannot write", &output, &error).hint(hint)
     })?;
     let (from, to) = (size::show(bytes.len()), size::show(code.len()));
     super::print(&format!("{}: {to}, from {from} of {name}\n", output.display()))

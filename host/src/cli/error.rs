@@ -45,7 +45,9 @@ impl CliError {
         let lines: Vec<_> = first.lines().map(str::trim).collect();
         let message = lines.join(" ");
         let message = message.strip_prefix("error: ").unwrap_or(&message);
-        let tips: Vec<_> = text.lines().filter_map(|line| line.trim().strip_prefix("tip: ")).collect();
+        let tips: Vec<_> = text.lines().filter_map(|line| line.trim().strip_prefix("tip: "));
+        // That an unknown option could be an argument is no help: arguments follow the module.
+        let tips: Vec<_> = tips.filter(|tip| !tip.starts_with("to pass ")).collect();
         let hint = match tips.is_empty() {
             true => format!("see `{help}`"),
             false => tips.join("; "),

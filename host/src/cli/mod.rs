@@ -35,6 +35,7 @@ use error::CliError;
 #[command(
     name = "nodule",
     version,
+    arg_required_else_help = true,
     override_usage = "nodule [OPTIONS] MODULE [ARGS]...\n       nodule COMMAND",
     after_help = "`nodule MODULE` is `nodule run MODULE`; `nodule help run` lists its options."
 )]
@@ -88,7 +89,7 @@ fn dispatch(words: Vec<OsString>) -> Result<ExitCode, CliError> {
         CommandLine::Run(line) => dispatch_run(line),
         CommandLine::Other(words) => match parse(words)? {
             Parsed::Command(command) => execute(command),
-            Parsed::Printed => Ok(ExitCode::Success),
+            Parsed::Printed(code) => Ok(code),
         },
     }
 }
@@ -133,7 +134,7 @@ fn dispatch_run(line: RunLine) -> Result<ExitCode, CliError> {
     match parsed {
         Parsed::Command(Command::Run(flags)) => run::run(*flags, line.options, form),
         Parsed::Command(other) => execute(other),
-        Parsed::Printed => Ok(ExitCode::Success),
+        Parsed::Printed(code) => Ok(code),
     }
 }
 
@@ -141,7 +142,7 @@ fn dispatch_run(line: RunLine) -> Result<ExitCode, CliError> {
 enum Parsed {
     Command(Command),
     /// Help or the version, already printed.
-    Printed,
+    Printed(ExitCode),
 }
 
 fn parse(words: Vec<OsString>) -> Result<Parsed, CliError> {
@@ -152,7 +153,15 @@ fn parse(words: Vec<OsString>) -> Result<Parsed, CliError> {
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             // A reader that went away has seen enough.
             let _ = error.print();
-            Ok(Parsed::Printed)
+            Ok(Parsed::Printed(ExitCode::Success))
+        }
+        Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            // Goes to stderr, and may be closed.
+            let _ = error.print();
+            Ok(Parsed::Printed(ExitCode::Usage))
+        }
+        Err(error) if error.kind() == ErrorKind::MissingRequiredArgument && command == Some("run") => {
+            Err(CliError::usage("no module is given").hint("write it after the options: nodule run app.wasm"))
         }
         Err(error) => Err(CliError::from_clap(&error, &help)),
     }
@@ -196,8 +205,9 @@ mod tests {
     #[test]
     fn mistakes_are_one_line_with_a_hint_and_exit_with_9() {
         for (line, message) in [
-            ("run", "the following required arguments were not provided"),
-            ("run --titel x -- m", "unexpected argument '--titel' found (hint: a similar argument exists: '--title'"),
+            ("run", "no module is given"),
+            ("run --titel x -- m", "unexpected argument '--titel' found (hint: a similar argument exists: '--title')"),
+            ("run --xyz -- m", "unexpected argument '--xyz' found (hint: see `nodule help run`)"),
             ("run --optimize 7 -- m", "[possible values: 0, 1, 2] (hint: see `nodule help run`)"),
             ("run --max-memory 1x -- m", "unknown unit 'x'; write it as 65536"),
             ("run --no-cache --cache-dir d -- m", "cannot be used with"),

@@ -23,23 +23,32 @@ pub fn parse(text: &str) -> Result<usize, String> {
     number.checked_mul(factor).ok_or_else(|| "it is too large".to_owned())
 }
 
-/// A size for people: three digits at most, with a unit of 1000 bytes.
+/// A length of a file for people.
 pub fn show(bytes: usize) -> String {
-    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
-    if bytes < 1000 {
-        return format!("{bytes} B");
-    }
-    #[allow(clippy::cast_precision_loss, reason = "only three digits are shown")]
-    let mut value = bytes as f64 / 1000.0;
-    let mut unit = UNITS[0];
-    for next in &UNITS[1..] {
-        if value < 999.95 {
+    scaled(bytes, 1000.0, &["B", "kB", "MB", "GB", "TB"])
+}
+
+/// A size of memory for people: a page of wasm is 64 KiB.
+pub fn show_memory(bytes: usize) -> String {
+    scaled(bytes, 1024.0, &["B", "KiB", "MiB", "GiB", "TiB"])
+}
+
+fn scaled(bytes: usize, step: f64, units: &[&str]) -> String {
+    #[allow(clippy::cast_precision_loss, reason = "one decimal is shown")]
+    let mut value = bytes as f64;
+    let mut units = units.iter().copied();
+    let mut unit = units.next().unwrap_or_default();
+    for next in units {
+        // What would be shown as one whole step.
+        if value < step - 0.05 {
             break;
         }
-        value /= 1000.0;
+        value /= step;
         unit = next;
     }
-    format!("{value:.1} {unit}")
+    // No decimal that says nothing.
+    let text = format!("{value:.1}");
+    format!("{} {unit}", text.strip_suffix(".0").unwrap_or(&text))
 }
 
 #[cfg(test)]
@@ -88,12 +97,15 @@ mod tests {
         for (bytes, text) in [
             (0, "0 B"),
             (999, "999 B"),
-            (1000, "1.0 kB"),
+            (1000, "1 kB"),
             (12_345_678, "12.3 MB"),
-            (999_960, "1.0 MB"),
-            (5_000_000_000, "5.0 GB"),
+            (999_960, "1 MB"),
+            (5_000_000_000, "5 GB"),
         ] {
             assert_eq!(show(bytes), text);
+        }
+        for (bytes, text) in [(1023, "1023 B"), (65536, "64 KiB"), (17 << 16, "1.1 MiB"), (4 << 30, "4 GiB")] {
+            assert_eq!(show_memory(bytes), text);
         }
     }
 }

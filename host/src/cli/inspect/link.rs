@@ -36,7 +36,8 @@ fn problem(host: &Host, import: &Import) -> Option<String> {
     match Module::from_bytes(host, "import", module.as_bytes()) {
         Ok(_) if signature.is_some() => None,
         Ok(_) => Some(format!("wanted as a {}, but it is a function", import.item.kind)),
-        Err(ModuleError::Link { reason, .. }) => Some(reason),
+        // Hints would be repeated at every import.
+        Err(ModuleError::Link { reason, .. }) => reason.split(" (hint: ").next().map(str::to_owned),
         // The type uses what the engine does not have.
         Err(ModuleError::Invalid { reason, .. }) => Some(reason),
         Err(error) => Some(error.to_string()),

@@ -10,6 +10,8 @@
 mod link;
 mod report;
 mod text;
+#[cfg(test)]
+mod tests;
 mod wants;
 
 use std::path::PathBuf;
@@ -20,9 +22,9 @@ use super::error::CliError;
 use crate::exit_code::ExitCode;
 use crate::runtime::Host;
 
-/// Shows what is in a module: imports, exports, memories, the ABI and the permissions it may want
+/// Shows what is in a module and what it needs
 ///
-/// Works for modules that nodule cannot run, and tells why it cannot.
+/// That is its imports, exports, memories, tables, custom sections, ABI, and the permissions it may want. Works for modules that nodule cannot run, and tells why it cannot.
 #[derive(Args, Debug)]
 pub struct InspectFlags {
     /// The module (.wasm or .wat)

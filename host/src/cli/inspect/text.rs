@@ -20,6 +20,7 @@ fn write_all(text: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(text, "  sha256   {}", report.sha256)?;
     match &report.abi.module {
         Some(module) => writeln!(text, "  ABI      {module} (this nodule: {})", report.abi.host)?,
+        None if report.kind == Kind::Component => {}
         None => writeln!(text, "  ABI      none: it was not built with the SDK")?,
     }
     if let Some(start) = report.start {
@@ -32,10 +33,14 @@ fn write_all(text: &mut String, report: &Report) -> std::fmt::Result {
     }
     section(text, "memories", report.memories.len())?;
     for memory in &report.memories {
-        let bytes = |pages: u64| usize::try_from(pages.saturating_mul(memory.page_bytes)).unwrap_or(usize::MAX);
-        write!(text, "  {} pages ({})", memory.min_pages, size::show(bytes(memory.min_pages)))?;
+        let shown = |pages: u64| {
+            let bytes = usize::try_from(pages.saturating_mul(memory.page_bytes)).unwrap_or(usize::MAX);
+            size::show_memory(bytes)
+        };
+        let unit = if memory.min_pages == 1 { "page" } else { "pages" };
+        write!(text, "  {} {unit} ({})", memory.min_pages, shown(memory.min_pages))?;
         match memory.max_pages {
-            Some(pages) => write!(text, ", at most {pages} ({})", size::show(bytes(pages)))?,
+            Some(pages) => write!(text, ", at most {pages} ({})", shown(pages))?,
             None => write!(text, ", no maximum")?,
         }
         let marks = [(memory.shared, ", shared"), (memory.memory64, ", 64-bit")];

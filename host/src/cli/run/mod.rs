@@ -152,15 +152,25 @@ fn load(host: &Host, word: &OsStr, flags: &EngineFlags, form: Form) -> Result<Mo
     });
     let loaded = match Module::from_file(host, path) {
         Err(ModuleError::Precompiled { .. }) if flags.allow_precompiled => {
-            Module::from_trusted_precompiled(host, path)
+            Module::from_trusted_precompiled(host, path).map_err(precompiled_failure)
         }
-        loaded => loaded,
+        Err(ModuleError::Unreadable { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(not_found(word, form))
+        }
+        loaded => loaded.map_err(CliError::from),
     };
     drop(progress);
-    loaded.map_err(|error| match &error {
-        ModuleError::Unreadable { error, .. } if error.kind() == std::io::ErrorKind::NotFound => not_found(word, form),
-        _ => error.into(),
-    })
+    loaded
+}
+
+fn precompiled_failure(error: ModuleError) -> CliError {
+    match error {
+        ModuleError::Invalid { name, reason } => {
+            let message = format!("{name} does not fit: {reason}");
+            CliError::new(ExitCode::Parse, message).hint("compile it again with this nodule; --fuel runs what --count-fuel compiled, and only that")
+        }
+        error => error.into(),
+    }
 }
 
 /// What the spinner says.
@@ -224,5 +234,36 @@ fn exit_code(status: &ExitStatus) -> Result<ExitCode, CliError> {
             Err(CliError::fatal(&error.message).hint("NODULE_LOG=debug shows more"))
         }
         _ => Ok(ExitCode::Guest(status.os_code())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nodule_abi::error::ErrorRecord;
+
+    use super::*;
+
+    #[test]
+    fn a_missing_file_may_have_been_meant_as_a_command() {
+        for (word, form, code) in [
+            ("inspct", Form::Bare, ExitCode::Usage),
+            ("inspct", Form::Command, ExitCode::Failure),
+            ("app.wasm", Form::Bare, ExitCode::Failure),
+            ("./app", Form::Bare, ExitCode::Failure),
+        ] {
+            let error = not_found(OsStr::new(word), form);
+            assert_eq!(error.code, code, "{word}: {error}");
+            assert!(error.to_string().contains(word));
+        }
+    }
+
+    #[test]
+    fn guests_end_with_the_low_8_bits_and_the_host_with_5() {
+        let ended = |code| exit_code(&ExitStatus { code, error: None }).unwrap().number();
+        assert_eq!([0, 42, 255, 256, 300, -1].map(ended), [0, 42, 255, 0, 44, 255]);
+        assert_eq!(ended(5), 5, "a guest may choose it");
+        let internal = ErrorRecord::new(ErrorCode::Internal, "broken");
+        let failure = ExitStatus { code: 5, error: Some(internal.into()) };
+        assert_eq!(exit_code(&failure).unwrap_err().code, ExitCode::Fatal);
     }
 }

@@ -197,3 +197,160 @@ pub fn source_maps(flags: &EngineFlags) -> Option<bool> {
         (false, false) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::run::flags::RunFlags;
+    use crate::permissions::Capability;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        run: RunFlags,
+    }
+
+    fn flags(line: &str) -> RunFlags {
+        let words = ["nodule"].into_iter().chain(line.split_whitespace()).chain(["--", "m"]);
+        Line::try_parse_from(words).unwrap().run
+    }
+
+    fn grants(line: &str) -> Permissions {
+        permissions(&flags(line).permissions).unwrap()
+    }
+
+    #[test]
+    fn nothing_is_granted_by_default() {
+        assert_eq!(grants(""), Permissions::none());
+    }
+
+    #[test]
+    fn every_permission_flag_grants_its_own() {
+        for (flag, capability) in [
+            ("--allow-child", Capability::Child),
+            ("--allow-sys", Capability::Sys),
+            ("--allow-signal", Capability::Signal),
+            ("--allow-dlopen", Capability::Addon),
+            ("--allow-shared-memory", Capability::SharedMemory),
+        ] {
+            assert_eq!(grants(flag), Permissions::none().allow(capability), "{flag}");
+        }
+        assert!(grants("--allow-worker").allows(Capability::Worker));
+        assert!(!grants("--deny-worker").allows(Capability::Worker));
+        for (flag, scope, inside, outside) in [
+            ("--allow-net=127.0.0.1:80", "net", "127.0.0.1:80", "127.0.0.1:81"),
+            ("--allow-run=/bin/sh", "run", "/bin/sh", "/bin/other"),
+            ("--allow-env=A --allow-env=B*", "env", "B1", "C"),
+            ("--dir=/proc", "fs", "/proc/self", "/dev"),
+        ] {
+            let granted = grants(flag);
+            assert!(granted.has(scope, Some(inside)) && !granted.has(scope, Some(outside)), "{flag}");
+        }
+    }
+
+    #[test]
+    fn bare_and_starred_lists_grant_all_of_a_scope() {
+        for flag in ["--allow-net", "--allow-net=*", "--allow-net=h:1 --allow-net"] {
+            assert!(grants(flag).has("net", None), "{flag}");
+        }
+    }
+
+    #[test]
+    fn all_grants_everything_but_what_is_denied() {
+        let all = grants("--deny-worker -A");
+        assert!(all.has("fs", None) && all.has("run", None) && all.allows(Capability::Signal));
+        assert!(!all.allows(Capability::Worker));
+    }
+
+    #[test]
+    fn variables_are_given_or_passed_on() {
+        let path = std::env::var("PATH").unwrap();
+        let given = flags("--env A=1=2 --env B= --env PATH --env NODULE_TEST_UNSET");
+        let expected = [("A", "1=2"), ("B", ""), ("PATH", path.as_str())];
+        let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(variables(&given.environment).unwrap(), expected);
+        assert!(variables(&flags("--env =x").environment).is_err());
+    }
+
+    #[test]
+    fn later_env_files_win_and_missing_ones_are_errors() {
+        let directory = std::env::temp_dir().join(format!("nodule-settings-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(directory.join("a"), "X=1\nY=1").unwrap();
+        std::fs::write(directory.join("b"), "Y=2").unwrap();
+        let at = directory.display();
+        let both = flags(&format!("--env-file {at}/a --env-file {at}/b --env-file-if-exists {at}/c"));
+        let read = file_variables(&both.environment).unwrap();
+        let missing = file_variables(&flags(&format!("--env-file {at}/c")).environment).unwrap_err();
+        std::fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(read, [("X", "1"), ("Y", "2")].map(|(key, value)| (key.to_owned(), value.to_owned())));
+        assert_eq!(missing.code, ExitCode::Usage);
+    }
+
+    #[test]
+    fn limits_come_from_flags() {
+        let given = flags("--max-memory 1M --max-table-elements 5 --max-cpu-ms 7 --timeout-ms 8 --fuel 9 --max-handles 3");
+        let defaults = Limits::default();
+        let expected = Limits {
+            max_memory_bytes: 1 << 20,
+            max_table_elements: 5,
+            max_cpu_time: Some(Duration::from_millis(7)),
+            timeout: Some(Duration::from_millis(8)),
+            fuel: Some(9),
+            max_handles: 3,
+            ..defaults
+        };
+        assert_eq!(limits(&given.limits), expected);
+        assert_eq!(limits(&flags("").limits), defaults);
+        let engine = engine_options(&given.engine, &given.limits);
+        assert!(engine.fuel && !engine_options(&flags("").engine, &flags("").limits).fuel);
+        let small = flags("--max-stack 128k --optimize 0");
+        let engine = engine_options(&small.engine, &small.limits);
+        assert_eq!((engine.max_stack_bytes, engine.optimize), (128 << 10, Optimize::None));
+    }
+
+    #[test]
+    fn warnings_and_deprecations_come_from_flags() {
+        let given = flags("--no-warnings --trace-warnings --disable-warning X --redirect-warnings f --throw-deprecation");
+        let expected = WarningOptions {
+            no_warnings: true,
+            trace_warnings: true,
+            disabled: vec!["X".into()],
+            redirect: Some("f".into()),
+        };
+        assert_eq!(warnings(&given.warnings), expected);
+        let deprecation = deprecation(&given.warnings);
+        assert_eq!((deprecation.throw_deprecation, deprecation.no_deprecation), (Some(true), None));
+    }
+
+    #[test]
+    fn every_mode_of_unhandled_rejections_is_known() {
+        for name in crate::process::options::UNHANDLED_REJECTIONS {
+            let given = flags(&format!("--unhandled-rejections {name}"));
+            assert_eq!(unhandled_rejections(&given.warnings).name(), *name);
+        }
+        assert_eq!(unhandled_rejections(&flags("").warnings), UnhandledRejections::Throw);
+    }
+
+    #[test]
+    fn reports_come_from_flags() {
+        let given = flags("--report-on-signal --report-signal SIGHUP --report-directory d --report-compact --report-exclude-env");
+        let report = report(&given.report).unwrap();
+        assert!(report.on_signal() && report.compact() && report.exclude_env());
+        assert!(!report.on_fatal_error() && !report.on_uncaught_exception() && !report.exclude_network());
+        assert_eq!((report.signal(), report.directory(), report.filename()), ("SIGHUP", "d", ""));
+    }
+
+    #[test]
+    fn a_debug_port_is_0_or_unprivileged() {
+        let port = |text: &str| debug_port(&flags(&format!("--debug-port {text}")).engine);
+        assert_eq!(port("0").unwrap(), Some(0));
+        assert_eq!(port("1024").unwrap(), Some(1024));
+        assert_eq!(debug_port(&flags("").engine).unwrap(), None);
+        for bad in ["80", "65536", "x", "1.5"] {
+            assert_eq!(port(bad).unwrap_err().code.number(), 12, "{bad}");
+        }
+    }
+}
