@@ -48,7 +48,11 @@ pub fn split(words: Vec<OsString>) -> CommandLine {
         return CommandLine::Other(words);
     }
     let line = split_run(words, false);
-    if line.options.iter().any(|option| option == "--version" || option == "-V") {
+    if line
+        .options
+        .iter()
+        .any(|option| option == "--version" || option == "-V")
+    {
         return CommandLine::Other(vec!["--version".into()]);
     }
     CommandLine::Run(line)
@@ -58,7 +62,12 @@ fn split_run(mut words: Vec<OsString>, has_command: bool) -> RunLine {
     let end = options_end(&words);
     let mut rest = words.split_off(end).into_iter().peekable();
     rest.next_if(|word| word == "--");
-    RunLine { options: words, module: rest.next(), args: rest.collect(), has_command }
+    RunLine {
+        options: words,
+        module: rest.next(),
+        args: rest.collect(),
+        has_command,
+    }
 }
 
 /// The index of the first word that is neither an option nor the value of one.
@@ -98,7 +107,9 @@ pub fn environment_options(text: &OsStr) -> Result<Vec<OsString>, CliError> {
         return Err(CliError::usage(format!("{ENVIRONMENT_OPTIONS} is not UTF-8")));
     };
     let Some(words) = shlex::split(text) else {
-        return Err(CliError::usage(format!("{ENVIRONMENT_OPTIONS} has a quote that is not closed")));
+        return Err(CliError::usage(format!(
+            "{ENVIRONMENT_OPTIONS} has a quote that is not closed"
+        )));
     };
     let mut options = Vec::new();
     let mut rest = words.into_iter();
@@ -121,10 +132,14 @@ fn check_environment_option(word: &str) -> Result<(), CliError> {
     let name = word.split('=').next().unwrap_or_default();
     let message = format!("{name} is not allowed in {ENVIRONMENT_OPTIONS}");
     match options::find(word) {
-        Some(HostOption { source: OptionSource::Anywhere, .. }) => Ok(()),
-        Some(HostOption { source: OptionSource::CommandLine, .. }) => {
-            Err(CliError::usage(message).hint("give it on the command line"))
-        }
+        Some(HostOption {
+            source: OptionSource::Anywhere,
+            ..
+        }) => Ok(()),
+        Some(HostOption {
+            source: OptionSource::CommandLine,
+            ..
+        }) => Err(CliError::usage(message).hint("give it on the command line")),
         None if name.starts_with('-') => {
             Err(CliError::usage(message).hint("there is no such option; see `nodule help run`"))
         }
@@ -158,7 +173,11 @@ mod tests {
             ("--title x app.wasm", "--title x", ""),
             ("--title=x app.wasm", "--title=x", ""),
             ("--allow-net app.wasm x", "--allow-net", "x"),
-            ("run --allow-net=h:1 -A --optimize 0 app.wasm", "--allow-net=h:1 -A --optimize 0", ""),
+            (
+                "run --allow-net=h:1 -A --optimize 0 app.wasm",
+                "--allow-net=h:1 -A --optimize 0",
+                "",
+            ),
             ("run -- app.wasm --x", "", "--x"),
             ("--no-warnings -- app.wasm", "--no-warnings", ""),
             ("--nope app.wasm", "--nope", ""),
@@ -181,11 +200,21 @@ mod tests {
 
     #[test]
     fn other_commands_are_left_to_clap() {
-        for line in ["inspect app.wasm", "help run", "--help", "-V", "version --json", "completions zsh"] {
+        for line in [
+            "inspect app.wasm",
+            "help run",
+            "--help",
+            "-V",
+            "version --json",
+            "completions zsh",
+        ] {
             assert_eq!(split(words(line)), CommandLine::Other(words(line)));
         }
         assert_eq!(split(vec![]), CommandLine::Other(vec![]));
-        assert_eq!(split(words("--verbose --version")), CommandLine::Other(words("--version")));
+        assert_eq!(
+            split(words("--verbose --version")),
+            CommandLine::Other(words("--version"))
+        );
     }
 
     #[test]
@@ -198,11 +227,20 @@ mod tests {
     #[test]
     fn the_environment_cannot_grant() {
         for (text, message) in [
-            ("--allow-net", "--allow-net is not allowed in NODULE_OPTIONS (hint: give it on the command line)"),
+            (
+                "--allow-net",
+                "--allow-net is not allowed in NODULE_OPTIONS (hint: give it on the command line)",
+            ),
             ("--no-warnings -A", "-A is not allowed in NODULE_OPTIONS"),
             ("--dir=/", "--dir is not allowed"),
-            ("--nope=1", "--nope is not allowed in NODULE_OPTIONS (hint: there is no such option"),
-            ("app.wasm", "app.wasm is not allowed in NODULE_OPTIONS (hint: only options"),
+            (
+                "--nope=1",
+                "--nope is not allowed in NODULE_OPTIONS (hint: there is no such option",
+            ),
+            (
+                "app.wasm",
+                "app.wasm is not allowed in NODULE_OPTIONS (hint: only options",
+            ),
             ("--", "-- is not allowed"),
             ("--title", "--title in NODULE_OPTIONS has no value"),
             ("--title 'x", "quote that is not closed"),

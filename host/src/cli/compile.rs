@@ -38,9 +38,11 @@ pub struct CompileFlags {
 
 /// Compiles and writes.
 pub fn compile(flags: &CompileFlags) -> Result<ExitCode, CliError> {
-    let output = flags.output.clone().unwrap_or_else(|| flags.module.with_extension("cwasm"));
-    let bytes = std::fs::read(&flags.module)
-        .map_err(|error| CliError::file("cannot read", &flags.module, &error))?;
+    let output = flags
+        .output
+        .clone()
+        .unwrap_or_else(|| flags.module.with_extension("cwasm"));
+    let bytes = std::fs::read(&flags.module).map_err(|error| CliError::file("cannot read", &flags.module, &error))?;
     if is_same_file(&flags.module, &output) {
         let message = format!("{} is the module itself", output.display());
         return Err(CliError::usage(message).hint("name another file with --output"));
@@ -50,7 +52,11 @@ pub fn compile(flags: &CompileFlags) -> Result<ExitCode, CliError> {
         fuel: flags.count_fuel,
         ..EngineOptions::default()
     };
-    let host = Host::builder().engine_options(options).no_cache().build().map_err(CliError::fatal)?;
+    let host = Host::builder()
+        .engine_options(options)
+        .no_cache()
+        .build()
+        .map_err(CliError::fatal)?;
     let name = flags.module.display().to_string();
     let code = {
         let message = run::compile_message(&name, bytes.len());
@@ -83,7 +89,11 @@ fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     temporary.push(name);
     temporary.push(format!(".{}.tmp", std::process::id()));
     let temporary = path.with_file_name(temporary);
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(&temporary)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o644)
+        .open(&temporary)?;
     let written = file.write_all(bytes).and_then(|()| std::fs::rename(&temporary, path));
     if written.is_err() {
         // Best effort: the error that counts is the first one.

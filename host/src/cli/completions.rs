@@ -35,7 +35,10 @@ mod tests {
     fn every_shell_has_a_script_with_our_flags() {
         for shell in Shell::value_variants() {
             let script = script(*shell);
-            assert!(script.contains("allow-shared-memory") && script.contains("inspect"), "{shell}");
+            assert!(
+                script.contains("allow-shared-memory") && script.contains("inspect"),
+                "{shell}"
+            );
         }
     }
 }

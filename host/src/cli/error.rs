@@ -20,7 +20,11 @@ pub struct CliError {
 impl CliError {
     /// A failure without a hint.
     pub fn new(code: ExitCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None }
+        Self {
+            code,
+            message: message.into(),
+            hint: None,
+        }
     }
 
     /// Wrong use of the command line.
@@ -30,7 +34,10 @@ impl CliError {
 
     /// A file that cannot be read or written.
     pub fn file(what: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
-        Self::new(ExitCode::Failure, format!("{what} {}: {}", path.display(), reason(error)))
+        Self::new(
+            ExitCode::Failure,
+            format!("{what} {}: {}", path.display(), reason(error)),
+        )
     }
 
     /// A failure of the host itself.
@@ -45,7 +52,7 @@ impl CliError {
         let lines: Vec<_> = first.lines().map(str::trim).collect();
         let message = lines.join(" ");
         let message = message.strip_prefix("error: ").unwrap_or(&message);
-        let tips: Vec<_> = text.lines().filter_map(|line| line.trim().strip_prefix("tip: "));
+        let tips = text.lines().filter_map(|line| line.trim().strip_prefix("tip: "));
         // That an unknown option could be an argument is no help: arguments follow the module.
         let tips: Vec<_> = tips.filter(|tip| !tip.starts_with("to pass ")).collect();
         let hint = match tips.is_empty() {
@@ -100,9 +107,7 @@ pub fn reason(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => "no such file".into(),
         std::io::ErrorKind::IsADirectory => "it is a directory".into(),
-        std::io::ErrorKind::PermissionDenied if error.raw_os_error().is_some() => {
-            "permission denied".into()
-        }
+        std::io::ErrorKind::PermissionDenied if error.raw_os_error().is_some() => "permission denied".into(),
         _ => {
             let text = error.to_string();
             text.split(" (os error").next().unwrap_or_default().to_lowercase()
@@ -112,9 +117,7 @@ pub fn reason(error: &std::io::Error) -> String {
 
 fn stderr_has_colours() -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    std::io::stderr().is_terminal()
-        && !is_set("NO_COLOR")
-        && std::env::var_os("TERM") != Some(OsString::from("dumb"))
+    std::io::stderr().is_terminal() && !is_set("NO_COLOR") && std::env::var_os("TERM") != Some(OsString::from("dumb"))
 }
 
 impl From<ModuleError> for CliError {
@@ -126,12 +129,10 @@ impl From<ModuleError> for CliError {
                 let hint = invalid_hint(reason);
                 Self::new(ExitCode::Parse, message).hint(hint)
             }
-            ModuleError::NotWasm { .. }
-            | ModuleError::Component { .. }
-            | ModuleError::Precompiled { .. } => Self::new(ExitCode::Parse, message),
-            ModuleError::Link { .. } if message.contains("(hint: ") => {
-                Self::new(ExitCode::Link, message)
+            ModuleError::NotWasm { .. } | ModuleError::Component { .. } | ModuleError::Precompiled { .. } => {
+                Self::new(ExitCode::Parse, message)
             }
+            ModuleError::Link { .. } if message.contains("(hint: ") => Self::new(ExitCode::Link, message),
             ModuleError::Link { .. } => Self::new(ExitCode::Link, message)
                 .hint("`nodule inspect` lists all imports and which of them are unknown"),
             ModuleError::AbiMismatch { .. } => Self::new(ExitCode::Link, message),
@@ -177,7 +178,10 @@ mod tests {
     #[test]
     fn reasons_have_no_numbers() {
         assert_eq!(reason(&std::io::Error::from_raw_os_error(libc::ENOENT)), "no such file");
-        assert_eq!(reason(&std::io::Error::from_raw_os_error(libc::EISDIR)), "it is a directory");
+        assert_eq!(
+            reason(&std::io::Error::from_raw_os_error(libc::EISDIR)),
+            "it is a directory"
+        );
         assert_eq!(
             reason(&std::io::Error::from_raw_os_error(libc::ELOOP)),
             "too many levels of symbolic links"
@@ -187,7 +191,13 @@ mod tests {
     #[test]
     fn an_unreadable_file_exits_with_1() {
         let error = std::io::Error::from_raw_os_error(libc::ENOENT);
-        let error = CliError::from(ModuleError::Unreadable { path: "x.wasm".into(), error });
-        assert_eq!((error.code.number(), error.to_string().as_str()), (1, "cannot read x.wasm: no such file"));
+        let error = CliError::from(ModuleError::Unreadable {
+            path: "x.wasm".into(),
+            error,
+        });
+        assert_eq!(
+            (error.code.number(), error.to_string().as_str()),
+            (1, "cannot read x.wasm: no such file")
+        );
     }
 }

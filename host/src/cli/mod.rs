@@ -130,7 +130,11 @@ fn dispatch_run(line: RunLine) -> Result<ExitCode, CliError> {
         true => error.hint(format!("{ENVIRONMENT_OPTIONS} is set")),
         false => error,
     })?;
-    let form = if line.has_command { run::Form::Command } else { run::Form::Bare };
+    let form = if line.has_command {
+        run::Form::Command
+    } else {
+        run::Form::Bare
+    };
     match parsed {
         Parsed::Command(Command::Run(flags)) => run::run(*flags, line.options, form),
         Parsed::Command(other) => execute(other),
@@ -146,7 +150,9 @@ enum Parsed {
 }
 
 fn parse(words: Vec<OsString>) -> Result<Parsed, CliError> {
-    let command = words.first().and_then(|word| word.to_str()).filter(|word| arguments::COMMANDS.contains(word));
+    let command = arguments::COMMANDS
+        .iter()
+        .find(|command| words.first().is_some_and(|word| word == *command));
     let help = command.map_or("nodule help".to_owned(), |command| format!("nodule help {command}"));
     match Cli::try_parse_from(std::iter::once("nodule".into()).chain(words)) {
         Ok(cli) => Ok(Parsed::Command(cli.command)),
@@ -160,7 +166,7 @@ fn parse(words: Vec<OsString>) -> Result<Parsed, CliError> {
             let _ = error.print();
             Ok(Parsed::Printed(ExitCode::Usage))
         }
-        Err(error) if error.kind() == ErrorKind::MissingRequiredArgument && command == Some("run") => {
+        Err(error) if error.kind() == ErrorKind::MissingRequiredArgument && command == Some(&"run") => {
             Err(CliError::usage("no module is given").hint("write it after the options: nodule run app.wasm"))
         }
         Err(error) => Err(CliError::from_clap(&error, &help)),
@@ -173,7 +179,10 @@ fn print(text: &str) -> Result<ExitCode, CliError> {
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             let reason = error::reason(&error);
-            Err(CliError::new(ExitCode::Failure, format!("cannot write to stdout: {reason}")))
+            Err(CliError::new(
+                ExitCode::Failure,
+                format!("cannot write to stdout: {reason}"),
+            ))
         }
         _ => Ok(ExitCode::Success),
     }
@@ -206,16 +215,30 @@ mod tests {
     fn mistakes_are_one_line_with_a_hint_and_exit_with_9() {
         for (line, message) in [
             ("run", "no module is given"),
-            ("run --titel x -- m", "unexpected argument '--titel' found (hint: a similar argument exists: '--title')"),
-            ("run --xyz -- m", "unexpected argument '--xyz' found (hint: see `nodule help run`)"),
-            ("run --optimize 7 -- m", "[possible values: 0, 1, 2] (hint: see `nodule help run`)"),
+            (
+                "run --titel x -- m",
+                "unexpected argument '--titel' found (hint: a similar argument exists: '--title')",
+            ),
+            (
+                "run --xyz -- m",
+                "unexpected argument '--xyz' found (hint: see `nodule help run`)",
+            ),
+            (
+                "run --optimize 7 -- m",
+                "[possible values: 0, 1, 2] (hint: see `nodule help run`)",
+            ),
             ("run --max-memory 1x -- m", "unknown unit 'x'; write it as 65536"),
             ("run --no-cache --cache-dir d -- m", "cannot be used with"),
             ("inspect", "(hint: see `nodule help inspect`)"),
-            ("completions tcsh", "[possible values: bash, elvish, fish, powershell, zsh]"),
+            (
+                "completions tcsh",
+                "[possible values: bash, elvish, fish, powershell, zsh]",
+            ),
             ("help nope", "unrecognized subcommand 'nope'"),
         ] {
-            let Err(error) = parse(words(line)) else { panic!("{line} is accepted") };
+            let Err(error) = parse(words(line)) else {
+                panic!("{line} is accepted")
+            };
             let text = error.to_string();
             assert!(text.contains(message) && !text.contains('\n'), "{line}: {text}");
             assert_eq!(error.code, ExitCode::Usage);
@@ -225,6 +248,9 @@ mod tests {
     #[test]
     fn options_before_a_command_are_explained() {
         let error = dispatch(words("--no-warnings inspect app.wasm")).unwrap_err();
-        assert!(error.to_string().contains("options stand before the command `inspect`"), "{error}");
+        assert!(
+            error.to_string().contains("options stand before the command `inspect`"),
+            "{error}"
+        );
     }
 }

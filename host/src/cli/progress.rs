@@ -25,7 +25,10 @@ impl Progress {
     pub fn start(message: impl FnOnce() -> String + Send + 'static) -> Self {
         let is_dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
         if is_dumb || !std::io::stderr().is_terminal() {
-            return Self { stop: None, thread: None };
+            return Self {
+                stop: None,
+                thread: None,
+            };
         }
         let (stop, stopped) = mpsc::channel::<()>();
         let spin = move || {
@@ -40,8 +43,14 @@ impl Progress {
             bar.finish_and_clear();
         };
         // Without a thread there is no spinner, which is no failure.
-        let thread = std::thread::Builder::new().name("nodule-progress".into()).spawn(spin).ok();
-        Self { stop: Some(stop), thread }
+        let thread = std::thread::Builder::new()
+            .name("nodule-progress".into())
+            .spawn(spin)
+            .ok();
+        Self {
+            stop: Some(stop),
+            thread,
+        }
     }
 }
 

@@ -104,7 +104,12 @@ mod tests {
         ] {
             assert_eq!(show(bytes), text);
         }
-        for (bytes, text) in [(1023, "1023 B"), (65536, "64 KiB"), (17 << 16, "1.1 MiB"), (4 << 30, "4 GiB")] {
+        for (bytes, text) in [
+            (1023, "1023 B"),
+            (65536, "64 KiB"),
+            (17 << 16, "1.1 MiB"),
+            (4 << 30, "4 GiB"),
+        ] {
             assert_eq!(show_memory(bytes), text);
         }
     }

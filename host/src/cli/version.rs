@@ -40,7 +40,10 @@ mod tests {
         assert_eq!(versions["nodule"], env!("CARGO_PKG_VERSION"));
         assert_eq!(versions["modules"], nodule_abi::ABI_VERSION.to_string());
         for name in ["node", "wasmtime", "wasi", "cranelift", "tokio"] {
-            assert!(versions[name].as_str().is_some_and(|version| !version.is_empty()), "{name}");
+            assert!(
+                versions[name].as_str().is_some_and(|version| !version.is_empty()),
+                "{name}"
+            );
         }
     }
 }

@@ -10,15 +10,26 @@ use crate::runtime::{Host, Module, ModuleError};
 
 /// Notes what `nodule run` would refuse.
 pub fn check(host: &Host, report: &mut Report) {
-    if let Some(wanted) = report.abi.module.as_ref().filter(|wanted| **wanted != ABI_VERSION.to_string()) {
-        report.problems.push(format!("built for ABI {wanted} of nodule; this nodule has ABI {ABI_VERSION}"));
+    if let Some(wanted) = report
+        .abi
+        .module
+        .as_ref()
+        .filter(|wanted| **wanted != ABI_VERSION.to_string())
+    {
+        report.problems.push(format!(
+            "built for ABI {wanted} of nodule; this nodule has ABI {ABI_VERSION}"
+        ));
     }
     for import in &mut report.imports {
         import.problem = problem(host, import);
     }
     let unknown = report.imports.iter().filter(|import| import.problem.is_some()).count();
     if unknown > 0 {
-        let problem = if unknown == 1 { "1 import is".to_owned() } else { format!("{unknown} imports are") };
+        let problem = if unknown == 1 {
+            "1 import is".to_owned()
+        } else {
+            format!("{unknown} imports are")
+        };
         report.problems.push(format!("{problem} unknown"));
     }
 }
@@ -27,12 +38,19 @@ pub fn check(host: &Host, report: &mut Report) {
 fn problem(host: &Host, import: &Import) -> Option<String> {
     let signature = import.item.signature.as_ref();
     let mut ty = String::new();
-    for (keyword, types) in signature.into_iter().flat_map(|it| [("param", &it.params), ("result", &it.results)]) {
+    for (keyword, types) in signature
+        .into_iter()
+        .flat_map(|it| [("param", &it.params), ("result", &it.results)])
+    {
         // Writing to a String cannot fail.
         let _ = write!(ty, "({keyword} {})", types.join(" "));
     }
     // Anything but a function is asked for as a function: the linker then knows no more than its name.
-    let module = format!("(module (import {} {} (func {ty})))", quoted(&import.module), quoted(&import.name));
+    let module = format!(
+        "(module (import {} {} (func {ty})))",
+        quoted(&import.module),
+        quoted(&import.name)
+    );
     match Module::from_bytes(host, "import", module.as_bytes()) {
         Ok(_) if signature.is_some() => None,
         Ok(_) => Some(format!("wanted as a {}, but it is a function", import.item.kind)),

@@ -9,9 +9,9 @@
 
 mod link;
 mod report;
-mod text;
 #[cfg(test)]
 mod tests;
+mod text;
 mod wants;
 
 use std::path::PathBuf;
@@ -37,8 +37,7 @@ pub struct InspectFlags {
 
 /// Prints the report.
 pub fn inspect(flags: &InspectFlags) -> Result<ExitCode, CliError> {
-    let bytes = std::fs::read(&flags.module)
-        .map_err(|error| CliError::file("cannot read", &flags.module, &error))?;
+    let bytes = std::fs::read(&flags.module).map_err(|error| CliError::file("cannot read", &flags.module, &error))?;
     let name = flags.module.display().to_string();
     let mut report = report::read(&name, &bytes)?;
     if report.kind.is_linked_by_the_host() {

@@ -167,16 +167,27 @@ fn length<S: Serializer>(bytes: &usize, serializer: S) -> Result<S::Ok, S::Error
 pub fn read(name: &str, bytes: &[u8]) -> Result<Report, CliError> {
     let binary = binary_form(name, bytes)?;
     let invalid = |error: &wasmparser::BinaryReaderError| {
-        CliError::from(ModuleError::Invalid { name: name.into(), reason: error.to_string() })
+        CliError::from(ModuleError::Invalid {
+            name: name.into(),
+            reason: error.to_string(),
+        })
     };
     let features = WasmFeatures::all();
-    let types = Validator::new_with_features(features).validate_all(&binary).map_err(|error| invalid(&error))?;
+    let types = Validator::new_with_features(features)
+        .validate_all(&binary)
+        .map_err(|error| invalid(&error))?;
     let mut report = Report {
         file: name.into(),
         kind: Kind::Library,
         bytes: binary.len(),
-        sha256: Sha256::digest(&binary).iter().map(|byte| format!("{byte:02x}")).collect(),
-        abi: Abi { module: None, host: ABI_VERSION },
+        sha256: Sha256::digest(&binary)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect(),
+        abi: Abi {
+            module: None,
+            host: ABI_VERSION,
+        },
         start: None,
         imports: Vec::new(),
         exports: Vec::new(),
@@ -188,13 +199,19 @@ pub fn read(name: &str, bytes: &[u8]) -> Result<Report, CliError> {
     };
     read_sections(&mut report, &binary).map_err(|error| invalid(&error))?;
     if report.kind == Kind::Component {
-        report.problems.push("nodule runs core modules, not components; build for wasm32-wasip1 instead of wasm32-wasip2".into());
+        report
+            .problems
+            .push("nodule runs core modules, not components; build for wasm32-wasip1 instead of wasm32-wasip2".into());
         return Ok(report);
     }
     read_types(&mut report, &types);
     report.kind = kind(&report);
     report.permissions = wants::of(&report.imports);
-    report.abi.module = report.exports.iter().find_map(|export| export.name.strip_prefix(hooks::ABI_EXPORT_PREFIX)).map(str::to_owned);
+    report.abi.module = report
+        .exports
+        .iter()
+        .find_map(|export| export.name.strip_prefix(hooks::ABI_EXPORT_PREFIX))
+        .map(str::to_owned);
     Ok(report)
 }
 
@@ -205,8 +222,13 @@ fn binary_form<'a>(name: &str, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>, CliErro
     }
     match crate::runtime::binary_form(name, bytes) {
         Ok(binary) => Ok(binary),
-        Err(ModuleError::Component { .. }) => wat::parse_bytes(bytes)
-            .map_err(|error| ModuleError::Invalid { name: name.into(), reason: error.to_string() }.into()),
+        Err(ModuleError::Component { .. }) => wat::parse_bytes(bytes).map_err(|error| {
+            ModuleError::Invalid {
+                name: name.into(),
+                reason: error.to_string(),
+            }
+            .into()
+        }),
         Err(ModuleError::Precompiled { .. }) => {
             let message = format!("{name} is precompiled code, which only the engine can read");
             Err(CliError::new(ExitCode::Parse, message).hint("inspect the .wasm file it was made of"))
@@ -240,14 +262,22 @@ fn read_sections(report: &mut Report, binary: &[u8]) -> wasmparser::Result<()> {
                     let import = import?;
                     let item = Item::untyped(import.ty.kind().desc());
                     let (module, name) = (String::new(), import.name.name.to_owned());
-                    report.imports.push(Import { module, name, item, problem: None });
+                    report.imports.push(Import {
+                        module,
+                        name,
+                        item,
+                        problem: None,
+                    });
                 }
             }
             Payload::ComponentExportSection(exports) => {
                 for export in exports {
                     let export = export?;
                     let item = Item::untyped(export.kind.desc());
-                    report.exports.push(Export { name: export.name.name.to_owned(), item });
+                    report.exports.push(Export {
+                        name: export.name.name.to_owned(),
+                        item,
+                    });
                 }
             }
             _ => {}
@@ -260,10 +290,18 @@ fn read_types(report: &mut Report, types: &Types) {
     let types = types.as_ref();
     for (module, name, ty) in types.core_imports().into_iter().flatten() {
         let (module, name) = (module.to_owned(), name.to_owned());
-        report.imports.push(Import { module, name, item: Item::of(ty, types), problem: None });
+        report.imports.push(Import {
+            module,
+            name,
+            item: Item::of(ty, types),
+            problem: None,
+        });
     }
     for (name, ty) in types.core_exports().into_iter().flatten() {
-        report.exports.push(Export { name: name.to_owned(), item: Item::of(ty, types) });
+        report.exports.push(Export {
+            name: name.to_owned(),
+            item: Item::of(ty, types),
+        });
     }
     for memory in (0..types.memory_count()).map(|index| types.memory_at(index)) {
         report.memories.push(Memory {
@@ -284,7 +322,12 @@ fn read_types(report: &mut Report, types: &Types) {
 }
 
 fn kind(report: &Report) -> Kind {
-    let has_function = |name| report.exports.iter().any(|export| export.name == name && export.item.signature.is_some());
+    let has_function = |name| {
+        report
+            .exports
+            .iter()
+            .any(|export| export.name == name && export.item.signature.is_some())
+    };
     if report.custom_sections.iter().any(|section| section.name == "dylink.0") {
         Kind::SideModule
     } else if has_function("_start") {
@@ -298,20 +341,33 @@ fn kind(report: &Report) -> Kind {
 
 impl Item {
     fn untyped(kind: &'static str) -> Self {
-        Self { kind: kind.into(), ty: None, signature: None }
+        Self {
+            kind: kind.into(),
+            ty: None,
+            signature: None,
+        }
     }
 
     fn of(ty: EntityType, types: TypesRef<'_>) -> Self {
         let (kind, ty, signature) = match ty {
             EntityType::Func(id) | EntityType::FuncExact(id) => {
                 let function = types[id].unwrap_func();
-                let signature = Signature { params: names(function.params()), results: names(function.results()) };
+                let signature = Signature {
+                    params: names(function.params()),
+                    results: names(function.results()),
+                };
                 ("function", signature.to_string(), Some(signature))
             }
-            EntityType::Tag(id) => ("tag", format!("({})", names(types[id].unwrap_func().params()).join(" ")), None),
-            EntityType::Table(table) => {
-                ("table", format!("{}{}", limits(table.initial, table.maximum), table.element_type), None)
-            }
+            EntityType::Tag(id) => (
+                "tag",
+                format!("({})", names(types[id].unwrap_func().params()).join(" ")),
+                None,
+            ),
+            EntityType::Table(table) => (
+                "table",
+                format!("{}{}", limits(table.initial, table.maximum), table.element_type),
+                None,
+            ),
             EntityType::Memory(memory) => {
                 let shared = if memory.shared { "shared" } else { "" };
                 let text = format!("{}{shared}", limits(memory.initial, memory.maximum));
@@ -320,7 +376,11 @@ impl Item {
             EntityType::Global(global) if global.mutable => ("global", format!("(mut {})", global.content_type), None),
             EntityType::Global(global) => ("global", global.content_type.to_string(), None),
         };
-        Self { kind: kind.into(), ty: Some(ty), signature }
+        Self {
+            kind: kind.into(),
+            ty: Some(ty),
+            signature,
+        }
     }
 }
 

@@ -13,10 +13,16 @@ fn read(module: &str) -> Report {
 #[test]
 fn the_kind_follows_from_the_exports() {
     for (module, kind) in [
-        (r#"(module (func (export "_start")) (func (export "_initialize")))"#, Kind::Command),
+        (
+            r#"(module (func (export "_start")) (func (export "_initialize")))"#,
+            Kind::Command,
+        ),
         (r#"(module (func (export "_initialize")))"#, Kind::Reactor),
         (r#"(module (memory (export "_start") 1))"#, Kind::Library),
-        (r#"(module (@custom "dylink.0" (before first) "") (func (export "_start")))"#, Kind::SideModule),
+        (
+            r#"(module (@custom "dylink.0" (before first) "") (func (export "_start")))"#,
+            Kind::SideModule,
+        ),
         (r#"(component (import "x" (func)))"#, Kind::Component),
     ] {
         assert_eq!(read(module).kind, kind, "{module}");
@@ -41,7 +47,10 @@ fn every_unlinkable_import_has_its_reason() {
     assert!(problems[4].unwrap().contains("unknown import"), "{problems:?}");
     assert_eq!(report.imports[4].item.ty.as_deref(), Some("(i64) -> (f64)"));
     assert_eq!(report.problems, ["4 imports are unknown"]);
-    assert!(!text::write(&report).contains('\x1b'), "names reach the terminal as they are");
+    assert!(
+        !text::write(&report).contains('\x1b'),
+        "names reach the terminal as they are"
+    );
 }
 
 #[test]
@@ -55,21 +64,37 @@ fn another_abi_is_a_problem() {
     let report = read(r#"(module (func (export "nodule_abi_77")))"#);
     assert_eq!(report.abi.module.as_deref(), Some("77"));
     assert!(report.problems[0].contains("built for ABI 77"), "{:?}", report.problems);
-    assert!(read(&format!(r#"(module (func (export "nodule_abi_{}")))"#, report.abi.host)).problems.is_empty());
+    assert!(
+        read(&format!(r#"(module (func (export "nodule_abi_{}")))"#, report.abi.host))
+            .problems
+            .is_empty()
+    );
 }
 
 #[test]
 fn memories_tables_sections_and_start_are_listed() {
-    let report = read(
-        r#"(module (memory 2 10) (memory 1) (table 3 funcref) (func $f) (start $f) (@custom "notes" "abc"))"#,
-    );
-    let memories: Vec<_> = report.memories.iter().map(|memory| (memory.min_pages, memory.max_pages)).collect();
+    let report =
+        read(r#"(module (memory 2 10) (memory 1) (table 3 funcref) (func $f) (start $f) (@custom "notes" "abc"))"#);
+    let memories: Vec<_> = report
+        .memories
+        .iter()
+        .map(|memory| (memory.min_pages, memory.max_pages))
+        .collect();
     assert_eq!(memories, [(2, Some(10)), (1, None)]);
-    assert_eq!((report.tables[0].ty.as_str(), report.tables[0].min_elements), ("funcref", 3));
+    assert_eq!(
+        (report.tables[0].ty.as_str(), report.tables[0].min_elements),
+        ("funcref", 3)
+    );
     assert_eq!(report.start, Some(0));
-    assert_eq!((report.custom_sections[0].name.as_str(), report.custom_sections[0].bytes), ("notes", 3));
+    assert_eq!(
+        (report.custom_sections[0].name.as_str(), report.custom_sections[0].bytes),
+        ("notes", 3)
+    );
     let text = text::write(&report);
-    assert!(text.contains("2 pages (128 KiB), at most 10 (640 KiB)") && text.contains("notes (3 B)"), "{text}");
+    assert!(
+        text.contains("2 pages (128 KiB), at most 10 (640 KiB)") && text.contains("notes (3 B)"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -88,8 +113,12 @@ fn grants_are_derived_from_imports() {
 
 #[test]
 fn a_component_is_described_not_refused() {
-    let report = read(r#"(component (import "a:b/c@1.0.0" (instance)) (core module (memory 1)) (export "e" (instance 0)))"#);
-    assert_eq!((report.imports[0].name.as_str(), report.imports[0].item.kind.as_ref()), ("a:b/c@1.0.0", "instance"));
+    let report =
+        read(r#"(component (import "a:b/c@1.0.0" (instance)) (core module (memory 1)) (export "e" (instance 0)))"#);
+    assert_eq!(
+        (report.imports[0].name.as_str(), report.imports[0].item.kind.as_ref()),
+        ("a:b/c@1.0.0", "instance")
+    );
     assert_eq!(report.exports[0].name, "e");
     assert!(report.memories.is_empty() && report.problems[0].contains("wasm32-wasip1"));
 }
@@ -114,6 +143,11 @@ fn json_says_the_same() {
     let json = serde_json::to_value(read(r#"(module (import "x" "y" (func)) (memory 1))"#)).unwrap();
     assert_eq!(json["kind"], "library");
     assert_eq!(json["imports"][0]["type"], "() -> ()");
-    assert!(json["imports"][0]["problem"].as_str().unwrap().contains("unknown import"));
+    assert!(
+        json["imports"][0]["problem"]
+            .as_str()
+            .unwrap()
+            .contains("unknown import")
+    );
     assert_eq!(json["memories"][0]["min_pages"], 1);
 }

@@ -44,7 +44,11 @@ fn write_all(text: &mut String, report: &Report) -> std::fmt::Result {
             None => write!(text, ", no maximum")?,
         }
         let marks = [(memory.shared, ", shared"), (memory.memory64, ", 64-bit")];
-        let marks: String = marks.into_iter().filter(|(is_set, _)| *is_set).map(|(_, mark)| mark).collect();
+        let marks: String = marks
+            .into_iter()
+            .filter(|(is_set, _)| *is_set)
+            .map(|(_, mark)| mark)
+            .collect();
         writeln!(text, "{marks}")?;
     }
     section(text, "tables", report.tables.len())?;
@@ -115,7 +119,15 @@ fn typed(item: &Item) -> String {
 
 /// Names of a module are anybody's: nothing in them may reach the terminal as a control.
 fn clean(name: &str) -> String {
-    name.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    name.chars()
+        .flat_map(|c| {
+            if c.is_control() {
+                c.escape_default().collect()
+            } else {
+                vec![c]
+            }
+        })
+        .collect()
 }
 
 const fn describe(kind: Kind) -> &'static str {

@@ -114,7 +114,11 @@ pub fn of(imports: &[Import]) -> Vec<Want> {
         let same = |want: &&mut Want| want.flag == hint.flag && want.reason == hint.reason;
         match wants.iter_mut().find(same) {
             Some(want) => want.imports.extend(hinting),
-            None => wants.push(Want { flag: hint.flag, reason: hint.reason, imports: hinting }),
+            None => wants.push(Want {
+                flag: hint.flag,
+                reason: hint.reason,
+                imports: hinting,
+            }),
         }
     }
     wants
@@ -144,9 +148,18 @@ mod tests {
     #[test]
     fn every_import_that_needs_a_grant_has_a_hint() {
         for area in AREAS {
-            for import in area.imports.iter().filter(|import| !import.name.starts_with("permission_")) {
-                let needs_grant = import.docs.iter().any(|line| line.contains("grant") || line.contains("as `setuid`"));
-                let has_hint = HINTS.iter().any(|hint| hint.namespace == area.namespace && hint.names.contains(&import.name));
+            for import in area
+                .imports
+                .iter()
+                .filter(|import| !import.name.starts_with("permission_"))
+            {
+                let needs_grant = import
+                    .docs
+                    .iter()
+                    .any(|line| line.contains("grant") || line.contains("as `setuid`"));
+                let has_hint = HINTS
+                    .iter()
+                    .any(|hint| hint.namespace == area.namespace && hint.names.contains(&import.name));
                 assert!(has_hint || !needs_grant, "{} {}", area.namespace, import.name);
             }
         }

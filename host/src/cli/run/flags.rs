@@ -296,14 +296,25 @@ mod tests {
     fn shapes_of_clap() -> BTreeMap<String, Shape> {
         let mut command = RunFlags::augment_args(Command::new("run"));
         command.build();
-        let flags = command.get_arguments().filter(|arg| !["help", "command"].contains(&arg.get_id().as_str()));
+        let flags = command
+            .get_arguments()
+            .filter(|arg| !["help", "command"].contains(&arg.get_id().as_str()));
         let shape = |arg: &clap::Arg| {
             let range = arg.get_num_args().unwrap();
-            let values = arg.get_possible_values().into_iter().map(|value| value.get_name().to_owned());
-            let values = if range.takes_values() { values.collect() } else { Vec::new() };
+            let values = arg
+                .get_possible_values()
+                .into_iter()
+                .map(|value| value.get_name().to_owned());
+            let values = if range.takes_values() {
+                values.collect()
+            } else {
+                Vec::new()
+            };
             (arg.get_short(), range.min_values(), range.max_values(), values)
         };
-        flags.map(|arg| (format!("--{}", arg.get_long().unwrap()), shape(arg))).collect()
+        flags
+            .map(|arg| (format!("--{}", arg.get_long().unwrap()), shape(arg)))
+            .collect()
     }
 
     #[test]
@@ -315,7 +326,10 @@ mod tests {
                 OptionValue::Optional(_) => (0, 1, &[]),
                 OptionValue::OneOf(values) => (1, 1, values),
             };
-            let short = option.alias.and_then(|alias| alias.strip_prefix('-')).and_then(|alias| alias.chars().next());
+            let short = option
+                .alias
+                .and_then(|alias| alias.strip_prefix('-'))
+                .and_then(|alias| alias.chars().next());
             let values = values.iter().map(|value| (*value).to_owned()).collect();
             (option.name.to_owned(), (short, least, most, values))
         });
@@ -326,20 +340,36 @@ mod tests {
     fn every_flag_has_a_heading_and_a_help_line() {
         let mut command = RunFlags::augment_args(Command::new("run"));
         command.build();
-        for arg in command.get_arguments().filter(|arg| arg.get_long().is_some_and(|long| long != "help")) {
+        for arg in command
+            .get_arguments()
+            .filter(|arg| arg.get_long().is_some_and(|long| long != "help"))
+        {
             assert!(arg.get_help_heading().is_some(), "{arg}");
             let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-            assert!(!help.is_empty() && !help.ends_with('.') && !help.contains('\n'), "{arg}: {help}");
+            assert!(
+                !help.is_empty() && !help.ends_with('.') && !help.contains('\n'),
+                "{arg}: {help}"
+            );
         }
     }
 
     #[test]
     fn a_bare_grant_is_everything_and_an_empty_one_is_refused() {
-        let flags = parse("--allow-net --allow-env=A,B --allow-env=C --allow-run=* m").unwrap().permissions;
+        let flags = parse("--allow-net --allow-env=A,B --allow-env=C --allow-run=* m")
+            .unwrap()
+            .permissions;
         assert_eq!(flags.allow_net, [GrantList::All]);
-        assert_eq!(flags.allow_env, [GrantList::Some("A,B".into()), GrantList::Some("C".into())]);
+        assert_eq!(
+            flags.allow_env,
+            [GrantList::Some("A,B".into()), GrantList::Some("C".into())]
+        );
         assert_eq!(flags.allow_run, [GrantList::All]);
-        assert!(parse("--allow-net= m").unwrap_err().to_string().contains("the list is empty"));
+        assert!(
+            parse("--allow-net= m")
+                .unwrap_err()
+                .to_string()
+                .contains("the list is empty")
+        );
     }
 
     #[test]
@@ -352,8 +382,11 @@ mod tests {
 
     #[test]
     fn contradictions_are_refused() {
-        for line in ["--allow-worker --deny-worker", "--no-cache --cache-dir d", "--enable-source-maps --no-source-maps"]
-        {
+        for line in [
+            "--allow-worker --deny-worker",
+            "--no-cache --cache-dir d",
+            "--enable-source-maps --no-source-maps",
+        ] {
             let error = parse(&format!("{line} m")).unwrap_err();
             assert_eq!(error.kind(), clap::error::ErrorKind::ArgumentConflict, "{line}");
         }

@@ -15,9 +15,7 @@ use super::error::CliError;
 use super::progress::Progress;
 use super::size;
 use crate::exit_code::ExitCode;
-use crate::runtime::{
-    ExitStatus, Host, IsolateBuilder, IsolateRole, Limits, Module, ModuleError,
-};
+use crate::runtime::{ExitStatus, Host, IsolateBuilder, IsolateRole, Limits, Module, ModuleError};
 use crate::stdio::{Input, Output};
 use flags::{EngineFlags, RunFlags};
 pub use settings::optimize;
@@ -111,9 +109,12 @@ fn start_log(flags: &EngineFlags) -> Result<(), CliError> {
     VERBOSE.store(flags.verbose, Ordering::Relaxed);
     let directives = directives.unwrap_or_else(|| "nodule=debug".to_owned());
     let filter = tracing_subscriber::EnvFilter::try_new(&directives).map_err(|error| {
-        CliError::usage(format!("NODULE_LOG={directives}: {error}")).hint("write it as NODULE_LOG=debug or nodule=trace")
+        CliError::usage(format!("NODULE_LOG={directives}: {error}"))
+            .hint("write it as NODULE_LOG=debug or nodule=trace")
     })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     // Fails only where a log was started before, which then serves.
     let _ = log.with_ansi(std::io::stderr().is_terminal()).try_init();
     Ok(())
@@ -127,12 +128,13 @@ fn host(flags: &RunFlags) -> Result<Host, CliError> {
         None if flags.engine.no_cache => builder.no_cache(),
         None => builder,
     };
-    builder.build().map_err(|error| match (&flags.engine.cache_dir, error.downcast_ref()) {
-        (Some(directory), Some(error)) => {
-            CliError::file("cannot keep compiled modules in", directory, error).hint("name another with --cache-dir, or pass --no-cache")
-        }
-        _ => CliError::fatal(format!("{error:#}")),
-    })
+    builder
+        .build()
+        .map_err(|error| match (&flags.engine.cache_dir, error.downcast_ref()) {
+            (Some(directory), Some(error)) => CliError::file("cannot keep compiled modules in", directory, error)
+                .hint("name another with --cache-dir, or pass --no-cache"),
+            _ => CliError::fatal(format!("{error:#}")),
+        })
 }
 
 fn load(host: &Host, word: &OsStr, flags: &EngineFlags, form: Form) -> Result<Module, CliError> {
@@ -167,7 +169,8 @@ fn precompiled_failure(error: ModuleError) -> CliError {
     match error {
         ModuleError::Invalid { name, reason } => {
             let message = format!("{name} does not fit: {reason}");
-            CliError::new(ExitCode::Parse, message).hint("compile it again with this nodule; --fuel runs what --count-fuel compiled, and only that")
+            CliError::new(ExitCode::Parse, message)
+                .hint("compile it again with this nodule; --fuel runs what --count-fuel compiled, and only that")
         }
         error => error.into(),
     }
@@ -185,7 +188,10 @@ fn not_found(word: &OsStr, form: Form) -> CliError {
     let looks_like_command = form == Form::Bare && !text.contains(['.', '/']);
     if looks_like_command {
         let message = format!("`{text}` is neither a command nor a file");
-        return CliError::usage(message).hint(format!("commands are {}; modules are named like app.wasm", COMMANDS.join(", ")));
+        return CliError::usage(message).hint(format!(
+            "commands are {}; modules are named like app.wasm",
+            COMMANDS.join(", ")
+        ));
     }
     let directory = std::env::current_dir().unwrap_or_default();
     let message = format!("cannot find the module {text}");
@@ -219,7 +225,9 @@ fn run_to_end(isolate: IsolateBuilder) -> Result<ExitStatus, CliError> {
         .build()
         .map_err(|error| CliError::fatal(format!("the threads of nodule cannot be started: {error}")))?;
     let status = runtime.block_on(async {
-        let isolate = isolate.spawn().map_err(|error| CliError::usage(error.message.clone()))?;
+        let isolate = isolate
+            .spawn()
+            .map_err(|error| CliError::usage(error.message.clone()))?;
         Ok(isolate.join().await)
     });
     // A thread may wait in a read of stdin that never returns.
@@ -230,7 +238,10 @@ fn run_to_end(isolate: IsolateBuilder) -> Result<ExitStatus, CliError> {
 /// The runtime printed what ended the guest, except for a failure of the host.
 fn exit_code(status: &ExitStatus) -> Result<ExitCode, CliError> {
     match &status.error {
-        Some(error) if error.error_code() == Some(ErrorCode::Internal) && status.code == i64::from(ExitCode::Fatal.number()) => {
+        Some(error)
+            if error.error_code() == Some(ErrorCode::Internal)
+                && status.code == i64::from(ExitCode::Fatal.number()) =>
+        {
             Err(CliError::fatal(&error.message).hint("NODULE_LOG=debug shows more"))
         }
         _ => Ok(ExitCode::Guest(status.os_code())),
@@ -263,7 +274,10 @@ mod tests {
         assert_eq!([0, 42, 255, 256, 300, -1].map(ended), [0, 42, 255, 0, 44, 255]);
         assert_eq!(ended(5), 5, "a guest may choose it");
         let internal = ErrorRecord::new(ErrorCode::Internal, "broken");
-        let failure = ExitStatus { code: 5, error: Some(internal.into()) };
+        let failure = ExitStatus {
+            code: 5,
+            error: Some(internal.into()),
+        };
         assert_eq!(exit_code(&failure).unwrap_err().code, ExitCode::Fatal);
     }
 }

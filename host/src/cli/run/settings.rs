@@ -4,16 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::flags::{
-    EngineFlags, EnvironmentFlags, GrantList, LimitFlags, PermissionFlags, ReportFlags, WarningFlags,
-};
+use super::flags::{EngineFlags, EnvironmentFlags, GrantList, LimitFlags, PermissionFlags, ReportFlags, WarningFlags};
 use nodule_abi::value::Value;
 
 use crate::cli::error::CliError;
 use crate::exit_code::ExitCode;
 use crate::permissions::Permissions;
-use crate::process::env_file;
 use crate::process::UnhandledRejections;
+use crate::process::env_file;
 use crate::process::report::ReportSettings;
 use crate::process::warnings::{DeprecationFlags, WarningOptions};
 use crate::runtime::{EngineOptions, Limits, Optimize};
@@ -32,9 +30,11 @@ pub fn permissions(flags: &PermissionFlags) -> Result<Permissions, CliError> {
     let mut words = Vec::new();
     // First, because it grants everything anew.
     words.extend(flags.allow_all.then(|| "-A".to_owned()));
-    for (name, lists) in
-        [("--allow-net", &flags.allow_net), ("--allow-run", &flags.allow_run), ("--allow-env", &flags.allow_env)]
-    {
+    for (name, lists) in [
+        ("--allow-net", &flags.allow_net),
+        ("--allow-run", &flags.allow_run),
+        ("--allow-env", &flags.allow_env),
+    ] {
         words.extend(lists.iter().map(|list| match list {
             GrantList::All => name.to_owned(),
             GrantList::Some(list) => format!("{name}={list}"),
@@ -90,7 +90,9 @@ pub fn variables(flags: &EnvironmentFlags) -> Result<Vec<(String, String)>, CliE
         };
         if key.is_empty() {
             let message = format!("--env {text:?} has no name before the =");
-            return Err(CliError::usage(message).hint("write it as --env KEY=VALUE, or --env KEY to pass a variable on"));
+            return Err(
+                CliError::usage(message).hint("write it as --env KEY=VALUE, or --env KEY to pass a variable on")
+            );
         }
         variables.extend(value.map(|value| (key.to_owned(), value)));
     }
@@ -131,7 +133,10 @@ pub fn warnings(flags: &WarningFlags) -> WarningOptions {
         no_warnings: flags.no_warnings,
         trace_warnings: flags.trace_warnings,
         disabled: flags.disable_warning.clone(),
-        redirect: flags.redirect_warnings.clone().or_else(|| from_environment().map(PathBuf::from)),
+        redirect: flags
+            .redirect_warnings
+            .clone()
+            .or_else(|| from_environment().map(PathBuf::from)),
     }
 }
 
@@ -147,9 +152,18 @@ pub fn deprecation(flags: &WarningFlags) -> DeprecationFlags {
 /// The mode of `--unhandled-rejections`.
 pub fn unhandled_rejections(flags: &WarningFlags) -> UnhandledRejections {
     use UnhandledRejections as Mode;
-    let modes = [Mode::Throw, Mode::Strict, Mode::Warn, Mode::None, Mode::WarnWithErrorCode];
+    let modes = [
+        Mode::Throw,
+        Mode::Strict,
+        Mode::Warn,
+        Mode::None,
+        Mode::WarnWithErrorCode,
+    ];
     let given = flags.unhandled_rejections.as_deref();
-    modes.into_iter().find(|mode| Some(mode.name()) == given).unwrap_or_default()
+    modes
+        .into_iter()
+        .find(|mode| Some(mode.name()) == given)
+        .unwrap_or_default()
 }
 
 /// When, where and how reports are written.
@@ -168,10 +182,17 @@ pub fn report(flags: &ReportFlags) -> Result<ReportSettings, CliError> {
         ("directory", &flags.report_directory),
         ("filename", &flags.report_filename),
     ];
-    let switches = switches.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| (name, Value::from(true)));
-    let texts = texts.into_iter().filter_map(|(name, text)| Some((name, Value::from(text.as_deref()?))));
+    let switches = switches
+        .into_iter()
+        .filter(|(_, is_given)| *is_given)
+        .map(|(name, _)| (name, Value::from(true)));
+    let texts = texts
+        .into_iter()
+        .filter_map(|(name, text)| Some((name, Value::from(text.as_deref()?))));
     for (name, value) in switches.chain(texts) {
-        report.set(name, &value).map_err(|error| CliError::usage(error.message.clone()))?;
+        report
+            .set(name, &value)
+            .map_err(|error| CliError::usage(error.message.clone()))?;
     }
     Ok(report)
 }
@@ -246,7 +267,10 @@ mod tests {
             ("--dir=/proc", "fs", "/proc/self", "/dev"),
         ] {
             let granted = grants(flag);
-            assert!(granted.has(scope, Some(inside)) && !granted.has(scope, Some(outside)), "{flag}");
+            assert!(
+                granted.has(scope, Some(inside)) && !granted.has(scope, Some(outside)),
+                "{flag}"
+            );
         }
     }
 
@@ -281,17 +305,23 @@ mod tests {
         std::fs::write(directory.join("a"), "X=1\nY=1").unwrap();
         std::fs::write(directory.join("b"), "Y=2").unwrap();
         let at = directory.display();
-        let both = flags(&format!("--env-file {at}/a --env-file {at}/b --env-file-if-exists {at}/c"));
+        let both = flags(&format!(
+            "--env-file {at}/a --env-file {at}/b --env-file-if-exists {at}/c"
+        ));
         let read = file_variables(&both.environment).unwrap();
         let missing = file_variables(&flags(&format!("--env-file {at}/c")).environment).unwrap_err();
         std::fs::remove_dir_all(&directory).unwrap();
-        assert_eq!(read, [("X", "1"), ("Y", "2")].map(|(key, value)| (key.to_owned(), value.to_owned())));
+        assert_eq!(
+            read,
+            [("X", "1"), ("Y", "2")].map(|(key, value)| (key.to_owned(), value.to_owned()))
+        );
         assert_eq!(missing.code, ExitCode::Usage);
     }
 
     #[test]
     fn limits_come_from_flags() {
-        let given = flags("--max-memory 1M --max-table-elements 5 --max-cpu-ms 7 --timeout-ms 8 --fuel 9 --max-handles 3");
+        let given =
+            flags("--max-memory 1M --max-table-elements 5 --max-cpu-ms 7 --timeout-ms 8 --fuel 9 --max-handles 3");
         let defaults = Limits::default();
         let expected = Limits {
             max_memory_bytes: 1 << 20,
@@ -313,7 +343,8 @@ mod tests {
 
     #[test]
     fn warnings_and_deprecations_come_from_flags() {
-        let given = flags("--no-warnings --trace-warnings --disable-warning X --redirect-warnings f --throw-deprecation");
+        let given =
+            flags("--no-warnings --trace-warnings --disable-warning X --redirect-warnings f --throw-deprecation");
         let expected = WarningOptions {
             no_warnings: true,
             trace_warnings: true,
@@ -322,7 +353,10 @@ mod tests {
         };
         assert_eq!(warnings(&given.warnings), expected);
         let deprecation = deprecation(&given.warnings);
-        assert_eq!((deprecation.throw_deprecation, deprecation.no_deprecation), (Some(true), None));
+        assert_eq!(
+            (deprecation.throw_deprecation, deprecation.no_deprecation),
+            (Some(true), None)
+        );
     }
 
     #[test]
@@ -336,11 +370,16 @@ mod tests {
 
     #[test]
     fn reports_come_from_flags() {
-        let given = flags("--report-on-signal --report-signal SIGHUP --report-directory d --report-compact --report-exclude-env");
+        let given = flags(
+            "--report-on-signal --report-signal SIGHUP --report-directory d --report-compact --report-exclude-env",
+        );
         let report = report(&given.report).unwrap();
         assert!(report.on_signal() && report.compact() && report.exclude_env());
         assert!(!report.on_fatal_error() && !report.on_uncaught_exception() && !report.exclude_network());
-        assert_eq!((report.signal(), report.directory(), report.filename()), ("SIGHUP", "d", ""));
+        assert_eq!(
+            (report.signal(), report.directory(), report.filename()),
+            ("SIGHUP", "d", "")
+        );
     }
 
     #[test]
