@@ -7,7 +7,7 @@
 //! | [`permissions`] | [`Permissions`]: what a guest may do |
 //! | [`process`], [`os`], [`timers`], [`event_loop`], [`stdio`] | the API areas: behaviour, and `imports.rs` with what guests call |
 //! | [`wasi`] | WASI preview 1 |
-//! | [`cli`] | the command line |
+//! | [`cli`], [`exit_code`] | the command line, the exit codes of the binary |
 //!
 //! # Run a module
 //! ```
@@ -52,6 +52,7 @@
 pub mod cli;
 mod error_area;
 pub mod event_loop;
+pub mod exit_code;
 mod guest_memory;
 mod handles;
 mod host_error;

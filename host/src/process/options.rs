@@ -55,7 +55,8 @@ use OptionValue::{None as NoValue, OneOf, Optional, Required};
 
 /// The modes of `--unhandled-rejections`.
 pub const UNHANDLED_REJECTIONS: &[&str] = &["throw", "strict", "warn", "none", "warn-with-error-code"];
-const OPTIMIZE_LEVELS: &[&str] = &["0", "1", "2"];
+/// The levels of `--optimize`.
+pub const OPTIMIZE_LEVELS: &[&str] = &["0", "1", "2"];
 
 /// One row per option: name, alias, value, scope, source, help.
 macro_rules! host_options {
@@ -88,7 +89,7 @@ host_options! {
     "--env-file": Required("FILE"), Process, CommandLine, "set variables of the guest from a file";
     "--env-file-if-exists": Required("FILE"), Process, CommandLine, "as --env-file; a missing file is no error";
     "--cwd": Required("DIR"), Process, CommandLine, "the working directory at start";
-    "--dir": Required("DIR[:GUEST][:ro]"), Process, CommandLine, "grant a directory";
+    "--dir": Required("DIR[::GUEST][:ro]"), Process, CommandLine, "grant a directory";
     "--allow-net": Optional("LIST"), Process, CommandLine, "grant the network, or these hosts and ports of it";
     "--allow-run": Optional("LIST"), Process, CommandLine, "grant starting programs, or these of them";
     "--allow-child": NoValue, Process, CommandLine, "grant starting nodule children";
@@ -122,6 +123,7 @@ host_options! {
     "--entry": Required("NAME"), Process, CommandLine, "the exported function to run";
     "--no-cache": NoValue, Process, Anywhere, "do not keep compiled modules";
     "--cache-dir": Required("DIR"), Process, CommandLine, "where compiled modules are kept";
+    "--allow-precompiled": NoValue, Process, CommandLine, "run a compiled file, which is trusted blindly";
     "--optimize": OneOf(OPTIMIZE_LEVELS), Process, Anywhere, "how much the compiler optimizes";
     "--verbose": NoValue, Process, Anywhere, "tell on stderr what the host does";
 }
