@@ -1,8 +1,6 @@
 //! Asks the linker about every import on its own, so that all unknown ones are listed and nothing is listed that
 //! `nodule run` would accept.
 
-use std::fmt::Write as _;
-
 use nodule_abi::ABI_VERSION;
 
 use super::report::{Import, Report};
@@ -36,24 +34,14 @@ pub fn check(host: &Host, report: &mut Report) {
 
 /// Why this import cannot be linked.
 fn problem(host: &Host, import: &Import) -> Option<String> {
-    let signature = import.item.signature.as_ref();
-    let mut ty = String::new();
-    for (keyword, types) in signature
-        .into_iter()
-        .flat_map(|it| [("param", &it.params), ("result", &it.results)])
-    {
-        // Writing to a String cannot fail.
-        let _ = write!(ty, "({keyword} {})", types.join(" "));
-    }
-    // Anything but a function is asked for as a function: the linker then knows no more than its name.
+    let item = import.item.wat.as_deref()?;
     let module = format!(
-        "(module (import {} {} (func {ty})))",
+        "(module (import {} {} {item}))",
         quoted(&import.module),
         quoted(&import.name)
     );
     match Module::from_bytes(host, "import", module.as_bytes()) {
-        Ok(_) if signature.is_some() => None,
-        Ok(_) => Some(format!("wanted as a {}, but it is a function", import.item.kind)),
+        Ok(_) => None,
         // Hints would be repeated at every import.
         Err(ModuleError::Link { reason, .. }) => reason.split(" (hint: ").next().map(str::to_owned),
         // The type uses what the engine does not have.

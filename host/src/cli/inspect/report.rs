@@ -108,18 +108,9 @@ pub struct Item {
     /// Its type, as in the text format; components have none here.
     #[serde(rename = "type")]
     pub ty: Option<String>,
-    /// Parameters and results of a function.
+    /// All of it, as an import of the text format says it.
     #[serde(skip)]
-    pub signature: Option<Signature>,
-}
-
-/// Names of the types of parameters and results.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Signature {
-    /// Of the parameters.
-    pub params: Vec<String>,
-    /// Of the results.
-    pub results: Vec<String>,
+    pub wat: Option<String>,
 }
 
 /// One memory.
@@ -326,7 +317,7 @@ fn kind(report: &Report) -> Kind {
         report
             .exports
             .iter()
-            .any(|export| export.name == name && export.item.signature.is_some())
+            .any(|export| export.name == name && export.item.kind == "function")
     };
     if report.custom_sections.iter().any(|section| section.name == "dylink.0") {
         Kind::SideModule
@@ -344,59 +335,58 @@ impl Item {
         Self {
             kind: kind.into(),
             ty: None,
-            signature: None,
+            wat: None,
         }
     }
 
     fn of(ty: EntityType, types: TypesRef<'_>) -> Self {
-        let (kind, ty, signature) = match ty {
+        let (kind, ty, wat) = match ty {
             EntityType::Func(id) | EntityType::FuncExact(id) => {
                 let function = types[id].unwrap_func();
-                let signature = Signature {
-                    params: names(function.params()),
-                    results: names(function.results()),
-                };
-                ("function", signature.to_string(), Some(signature))
+                let (params, results) = (names(function.params()), names(function.results()));
+                let wat = format!("(func (param {params}) (result {results}))");
+                ("function", format!("({params}) -> ({results})"), wat)
             }
-            EntityType::Tag(id) => (
-                "tag",
-                format!("({})", names(types[id].unwrap_func().params()).join(" ")),
-                None,
-            ),
-            EntityType::Table(table) => (
-                "table",
-                format!("{}{}", limits(table.initial, table.maximum), table.element_type),
-                None,
-            ),
+            EntityType::Tag(id) => {
+                let params = names(types[id].unwrap_func().params());
+                ("tag", format!("({params})"), format!("(tag (param {params}))"))
+            }
+            EntityType::Table(table) => {
+                let limits = limits(table.table64, table.initial, table.maximum);
+                let ty = format!("{limits} {}", table.element_type);
+                ("table", ty.clone(), format!("(table {ty})"))
+            }
             EntityType::Memory(memory) => {
-                let shared = if memory.shared { "shared" } else { "" };
-                let text = format!("{}{shared}", limits(memory.initial, memory.maximum));
-                ("memory", text.trim_end().to_owned(), None)
+                let shared = if memory.shared { " shared" } else { "" };
+                let limits = limits(memory.memory64, memory.initial, memory.maximum);
+                let ty = format!("{limits}{shared}");
+                ("memory", ty.clone(), format!("(memory {ty})"))
             }
-            EntityType::Global(global) if global.mutable => ("global", format!("(mut {})", global.content_type), None),
-            EntityType::Global(global) => ("global", global.content_type.to_string(), None),
+            EntityType::Global(global) => {
+                let ty = match global.mutable {
+                    true => format!("(mut {})", global.content_type),
+                    false => global.content_type.to_string(),
+                };
+                ("global", ty.clone(), format!("(global {ty})"))
+            }
         };
         Self {
             kind: kind.into(),
             ty: Some(ty),
-            signature,
+            wat: Some(wat),
         }
     }
 }
 
-fn limits(least: u64, most: Option<u64>) -> String {
+fn limits(has_64_bits: bool, least: u64, most: Option<u64>) -> String {
+    let address = if has_64_bits { "i64 " } else { "" };
     match most {
-        Some(most) => format!("{least} {most} "),
-        None => format!("{least} "),
+        Some(most) => format!("{address}{least} {most}"),
+        None => format!("{address}{least}"),
     }
 }
 
-fn names(types: &[ValType]) -> Vec<String> {
-    types.iter().map(ToString::to_string).collect()
-}
-
-impl std::fmt::Display for Signature {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "({}) -> ({})", self.params.join(" "), self.results.join(" "))
-    }
+fn names(types: &[ValType]) -> String {
+    let names: Vec<_> = types.iter().map(ToString::to_string).collect();
+    names.join(" ")
 }

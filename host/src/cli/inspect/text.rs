@@ -110,10 +110,10 @@ fn section(text: &mut String, title: &str, entries: usize) -> std::fmt::Result {
 }
 
 fn typed(item: &Item) -> String {
-    match (&item.signature, &item.ty) {
-        (Some(signature), _) => format!(" {signature}"),
-        (None, Some(ty)) => format!(" {} {ty}", item.kind),
-        (None, None) => format!(" {}", item.kind),
+    match &item.ty {
+        Some(ty) if item.kind == "function" => format!(" {ty}"),
+        Some(ty) => format!(" {} {ty}", item.kind),
+        None => format!(" {}", item.kind),
     }
 }
 
