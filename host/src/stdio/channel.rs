@@ -19,7 +19,10 @@ use tokio::io::unix::AsyncFd;
 const PIPE_BYTES: usize = 1 << 20;
 
 /// Longest wait of a blocking thread between two looks at whether it is still wanted.
-const BLOCKING_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+const BLOCKING_WAIT: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 100_000_000,
+};
 
 /// Most bytes a blocking thread writes at once: a pipe that polls as writable takes them without waiting.
 const BLOCKING_WRITE_BYTES: usize = 4096;
@@ -81,7 +84,11 @@ impl Channel {
                 Err(_) => Access::BlockingThread(Arc::new(own)),
             },
         };
-        Ok(Self { access, direction, grown: false })
+        Ok(Self {
+            access,
+            direction,
+            grown: false,
+        })
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
@@ -148,7 +155,8 @@ impl Channel {
     #[allow(unsafe_code, reason = "a descriptor has to stay open while it is watched")]
     fn watch(&self) -> io::Result<AsyncFd<BorrowedFd<'_>>> {
         // SAFETY: the descriptor is borrowed from `self`, which keeps it open for as long as the result lives.
-        unsafe { AsyncFd::register_with_interest(self.fd(), self.direction.interest()) }.map_err(|error| error.into_parts().1)
+        unsafe { AsyncFd::register_with_interest(self.fd(), self.direction.interest()) }
+            .map_err(|error| error.into_parts().1)
     }
 
     /// Writes all of `bytes`; counts what was accepted in `written`, also when it fails.
@@ -196,12 +204,19 @@ fn reopen(fd: &OwnedFd, direction: Direction) -> rustix::io::Result<OwnedFd> {
         Direction::Write => OFlags::WRONLY,
     };
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    rustix::fs::open(path, mode | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())
+    rustix::fs::open(
+        path,
+        mode | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
 }
 
 /// Whether `fd` can be used now; an end or an error counts.
 fn poll(fd: BorrowedFd<'_>, direction: Direction, timeout: Timespec) -> rustix::io::Result<bool> {
-    match rustix::event::poll(&mut [PollFd::from_borrowed_fd(fd, direction.poll_flags())], Some(&timeout)) {
+    match rustix::event::poll(
+        &mut [PollFd::from_borrowed_fd(fd, direction.poll_flags())],
+        Some(&timeout),
+    ) {
         Ok(count) => Ok(count > 0),
         Err(Errno::INTR) => Ok(false),
         Err(error) => Err(error),
@@ -312,7 +327,10 @@ mod tests {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
         let channel = Channel::open(reader.as_fd(), Direction::Read).unwrap();
         let mut buffer = [0; 16];
-        assert_eq!(channel.try_read(&mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(
+            channel.try_read(&mut buffer).unwrap_err().kind(),
+            io::ErrorKind::WouldBlock
+        );
         let writing = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(20));
             rustix::io::write(&writer, b"late").unwrap();
@@ -329,7 +347,11 @@ mod tests {
     async fn a_blocking_thread_waits_and_writes_when_nothing_else_works() {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
         let fd = Arc::new(reader);
-        let channel = Channel { access: Access::BlockingThread(Arc::clone(&fd)), direction: Direction::Read, grown: false };
+        let channel = Channel {
+            access: Access::BlockingThread(Arc::clone(&fd)),
+            direction: Direction::Read,
+            grown: false,
+        };
         let bytes = pattern(200_000);
         let sent = bytes.clone();
         let writing = std::thread::spawn(move || {

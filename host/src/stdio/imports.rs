@@ -18,22 +18,34 @@ const AREA: &str = namespace::stdio;
 
 /// Registers the area.
 pub fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()> {
-    linker.func_wrap(AREA, "is_tty", |mut caller: Caller<'_, IsolateState>, fd: u32, out: u32| {
-        let result = is_tty(&mut caller, fd, out);
-        respond(&mut caller, result)
-    })?;
-    linker.func_wrap(AREA, "window_size", |mut caller: Caller<'_, IsolateState>, fd: u32, size: u32| {
-        let result = window_size(&mut caller, fd, size);
-        respond(&mut caller, result)
-    })?;
+    linker.func_wrap(
+        AREA,
+        "is_tty",
+        |mut caller: Caller<'_, IsolateState>, fd: u32, out: u32| {
+            let result = is_tty(&mut caller, fd, out);
+            respond(&mut caller, result)
+        },
+    )?;
+    linker.func_wrap(
+        AREA,
+        "window_size",
+        |mut caller: Caller<'_, IsolateState>, fd: u32, size: u32| {
+            let result = window_size(&mut caller, fd, size);
+            respond(&mut caller, result)
+        },
+    )?;
     linker.func_wrap(AREA, "open_stdin", |mut caller: Caller<'_, IsolateState>, out: u32| {
         let result = open_stdin(&mut caller, out);
         respond(&mut caller, result)
     })?;
-    linker.func_wrap(AREA, "read", |mut caller: Caller<'_, IsolateState>, handle: u32, buf: u32, cap: u32, len: u32| {
-        let result = read(&mut caller, Handle::from_guest(handle), buf, cap, len);
-        respond(&mut caller, result)
-    })?;
+    linker.func_wrap(
+        AREA,
+        "read",
+        |mut caller: Caller<'_, IsolateState>, handle: u32, buf: u32, cap: u32, len: u32| {
+            let result = read(&mut caller, Handle::from_guest(handle), buf, cap, len);
+            respond(&mut caller, result)
+        },
+    )?;
     Ok(())
 }
 
@@ -76,7 +88,9 @@ fn open_stdin(caller: &mut Caller<'_, IsolateState>, out: u32) -> Result<(), Hos
 
 fn read(caller: &mut Caller<'_, IsolateState>, handle: Handle, buf: u32, cap: u32, len: u32) -> Result<(), HostError> {
     if cap == 0 || cap > STREAM_READ_BYTES_MAX {
-        return Err(ErrorRecord::out_of_range("cap", &format!(">= 1 && <= {STREAM_READ_BYTES_MAX}"), &cap.to_string()).into());
+        return Err(
+            ErrorRecord::out_of_range("cap", &format!(">= 1 && <= {STREAM_READ_BYTES_MAX}"), &cap.to_string()).into(),
+        );
     }
     guest_memory::check_writable(caller, buf, cap as usize)?;
     guest_memory::check_writable(caller, len, 4)?;
@@ -86,9 +100,15 @@ fn read(caller: &mut Caller<'_, IsolateState>, handle: Handle, buf: u32, cap: u3
     }
     let mut buffer = vec![0; cap as usize];
     let shared = Arc::clone(&state.shared);
-    let notify = move || shared.events.push(EventRecord::new(EventKind::Readable, handle.number(), [0; 3]));
+    let notify = move || {
+        shared
+            .events
+            .push(EventRecord::new(EventKind::Readable, handle.number(), [0; 3]))
+    };
     let result = state.stdio.stdin.read_or_notify(&mut buffer, notify);
-    let waits = result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+    let waits = result
+        .as_ref()
+        .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
     state.handles.set_active(handle, waits)?;
     let count = result.map_err(|error| match error.raw_os_error() {
         _ if waits => ErrorRecord::new(ErrorCode::Eagain, "nothing to read yet"),

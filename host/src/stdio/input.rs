@@ -59,7 +59,9 @@ impl fmt::Debug for Input {
 impl Input {
     /// The standard input of the process.
     pub fn inherit() -> Self {
-        Self { source: Source::Inherited }
+        Self {
+            source: Source::Inherited,
+        }
     }
 
     /// Nothing: the end at once. The default.
@@ -69,17 +71,23 @@ impl Input {
 
     /// These bytes.
     pub fn bytes(bytes: impl Into<Vec<u8>>) -> Self {
-        Self { source: Source::Bytes(bytes.into()) }
+        Self {
+            source: Source::Bytes(bytes.into()),
+        }
     }
 
     /// A bounded pipe whose other end is [`crate::Isolate::stdin`]. Where no such field exists (plugins): nothing.
     pub fn pipe() -> Self {
-        Self { source: Source::PipeWanted }
+        Self {
+            source: Source::PipeWanted,
+        }
     }
 
     /// A reader of the embedder. Up to 64 KiB are read ahead.
     pub fn stream(stream: impl AsyncRead + Send + Unpin + 'static) -> Self {
-        Self { source: Source::Stream(Box::new(stream)) }
+        Self {
+            source: Source::Stream(Box::new(stream)),
+        }
     }
 
     /// Makes the pipe if one is wanted.
@@ -95,12 +103,25 @@ impl Input {
     pub(super) fn open(self) -> Stdin {
         let inherited = matches!(self.source, Source::Inherited);
         let reader = match self.source {
-            Source::Null | Source::PipeWanted => Reader::Bytes { bytes: Vec::new(), start: 0 },
+            Source::Null | Source::PipeWanted => Reader::Bytes {
+                bytes: Vec::new(),
+                start: 0,
+            },
             Source::Bytes(bytes) => Reader::Bytes { bytes, start: 0 },
             Source::Inherited => Reader::Channel(None),
-            Source::Stream(stream) => Reader::Stream { stream: Some(stream), ahead: Vec::new(), start: 0, error: None },
+            Source::Stream(stream) => Reader::Stream {
+                stream: Some(stream),
+                ahead: Vec::new(),
+                start: 0,
+                error: None,
+            },
         };
-        Stdin { reader: Arc::new(Mutex::new(reader)), inherited, handle: None, waiter: None }
+        Stdin {
+            reader: Arc::new(Mutex::new(reader)),
+            inherited,
+            handle: None,
+            waiter: None,
+        }
     }
 }
 
@@ -145,7 +166,12 @@ impl Reader {
                 if self.poll_ahead(&mut Context::from_waker(Waker::noop())).is_pending() {
                     return Err(io::ErrorKind::WouldBlock.into());
                 }
-                let Self::Stream { ahead, start, error, .. } = self else { return Ok(0) };
+                let Self::Stream {
+                    ahead, start, error, ..
+                } = self
+                else {
+                    return Ok(0);
+                };
                 match error.take() {
                     Some(error) if *start == ahead.len() => Err(error),
                     later => {
@@ -159,7 +185,15 @@ impl Reader {
 
     /// Ready when something is read ahead, or the stream has ended or failed.
     fn poll_ahead(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let Self::Stream { stream, ahead, start, error } = self else { return Poll::Ready(()) };
+        let Self::Stream {
+            stream,
+            ahead,
+            start,
+            error,
+        } = self
+        else {
+            return Poll::Ready(());
+        };
         let Some(source) = stream else { return Poll::Ready(()) };
         if *start < ahead.len() {
             return Poll::Ready(());
@@ -226,7 +260,9 @@ pub struct Stdin {
 
 impl fmt::Debug for Stdin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stdin").field("handle", &self.handle).finish_non_exhaustive()
+        f.debug_struct("Stdin")
+            .field("handle", &self.handle)
+            .finish_non_exhaustive()
     }
 }
 
@@ -269,13 +305,20 @@ impl Stdin {
 
     /// As [`Stdin::try_read`], for the stream API: after `WouldBlock`, `notify` is called when there is something to
     /// read, and again while it gives `false`.
-    pub fn read_or_notify(&mut self, buffer: &mut [u8], notify: impl Fn() -> bool + Send + Sync + 'static) -> io::Result<usize> {
+    pub fn read_or_notify(
+        &mut self,
+        buffer: &mut [u8],
+        notify: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> io::Result<usize> {
         // A locked reader is the waiter's: its event is still to come.
         let Ok(mut reader) = Arc::clone(&self.reader).try_lock_owned() else {
             return Err(io::ErrorKind::WouldBlock.into());
         };
         let result = reader.try_read(buffer);
-        if result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+        if result
+            .as_ref()
+            .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        {
             self.waiter = Some(Tied::spawn(wait_and_notify(reader, notify)));
         }
         result
@@ -358,7 +401,10 @@ mod tests {
     async fn a_read_waits_for_the_writer_and_keeps_what_does_not_fit() {
         let (mut writer, stdin) = piped();
         let mut buffer = [0; 4];
-        assert_eq!(stdin.try_read(&mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(
+            stdin.try_read(&mut buffer).unwrap_err().kind(),
+            io::ErrorKind::WouldBlock
+        );
         assert!(stdin.ready_now().is_none());
         let writing = tokio::spawn(async move {
             writer.write_all(b"abcdef").await.unwrap();
@@ -390,7 +436,10 @@ mod tests {
         let stdin = Input::stream(Failing(0)).open();
         let mut buffer = [0; 8];
         assert_eq!(stdin.read(&mut buffer).await.unwrap(), 2);
-        assert_eq!(stdin.read(&mut buffer).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(
+            stdin.read(&mut buffer).await.unwrap_err().kind(),
+            io::ErrorKind::ConnectionReset
+        );
         assert_eq!(stdin.read(&mut buffer).await.unwrap(), 0);
     }
 
@@ -419,7 +468,11 @@ mod tests {
         let (sender, mut events) = mpsc::unbounded_channel::<()>();
         let (mut writer, mut stdin) = piped();
         let mut buffer = [0; 8];
-        assert!(stdin.read_or_notify(&mut buffer, move || sender.send(()).is_ok()).is_err());
+        assert!(
+            stdin
+                .read_or_notify(&mut buffer, move || sender.send(()).is_ok())
+                .is_err()
+        );
         stdin.close();
         assert!(events.recv().await.is_none(), "the wait was aborted");
         writer.write_all(b"data").await.unwrap();

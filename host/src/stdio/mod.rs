@@ -47,12 +47,20 @@ pub struct Pipes {
 impl StdioOptions {
     /// Makes the pipes that were asked for and gives the host's ends.
     pub fn take_pipes(&mut self) -> Pipes {
-        Pipes { stdin: self.stdin.take_pipe(), stdout: self.stdout.take_pipe(), stderr: self.stderr.take_pipe() }
+        Pipes {
+            stdin: self.stdin.take_pipe(),
+            stdout: self.stdout.take_pipe(),
+            stderr: self.stderr.take_pipe(),
+        }
     }
 
     /// The streams of the isolate. Streams of the process are opened at their first use.
     pub fn open(self) -> IsolateStdio {
-        IsolateStdio { stdin: self.stdin.open(), stdout: self.stdout, stderr: self.stderr }
+        IsolateStdio {
+            stdin: self.stdin.open(),
+            stdout: self.stdout,
+            stderr: self.stderr,
+        }
     }
 }
 

@@ -77,12 +77,16 @@ impl fmt::Debug for Output {
 impl Output {
     /// The standard output of the process.
     pub fn inherit_stdout() -> Self {
-        Self { sink: Sink::Inherited(StdStream::Out) }
+        Self {
+            sink: Sink::Inherited(StdStream::Out),
+        }
     }
 
     /// The standard error output of the process.
     pub fn inherit_stderr() -> Self {
-        Self { sink: Sink::Inherited(StdStream::Err) }
+        Self {
+            sink: Sink::Inherited(StdStream::Err),
+        }
     }
 
     /// Nowhere. The default.
@@ -98,7 +102,9 @@ impl Output {
 
     /// A writer of the embedder. Flushed after every write.
     pub fn stream(stream: impl AsyncWrite + Send + Unpin + 'static) -> Self {
-        Self { sink: Sink::Stream(Arc::new(Mutex::new(Box::new(stream)))) }
+        Self {
+            sink: Sink::Stream(Arc::new(Mutex::new(Box::new(stream)))),
+        }
     }
 
     /// Makes the pipe if one is wanted.
@@ -181,7 +187,9 @@ async fn write_inherited(stream: StdStream, bytes: &[u8], written: &mut usize) -
 
 /// The blocking thread keeps the lock, so that it is alone even when its isolate is terminated meanwhile.
 async fn write_blocking(guard: OwnedMutexGuard<Option<Channel>>, bytes: &[u8], written: &mut usize) -> io::Result<()> {
-    let Some(fd) = guard.as_ref().and_then(Channel::needs_thread) else { return Ok(()) };
+    let Some(fd) = guard.as_ref().and_then(Channel::needs_thread) else {
+        return Ok(());
+    };
     let wanted = Arc::new(());
     let still_wanted = Arc::downgrade(&wanted);
     let bytes = bytes.to_vec();
@@ -205,7 +213,10 @@ mod tests {
     #[tokio::test]
     async fn a_pipe_is_made_once_and_counts_what_it_took() {
         let mut output = Output::pipe();
-        assert_eq!(output.write_all(b"early").await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(
+            output.write_all(b"early").await.unwrap_err().kind(),
+            io::ErrorKind::BrokenPipe
+        );
         let mut reader = output.take_pipe().unwrap();
         assert!(output.take_pipe().is_none());
         let mut written = 0;
@@ -215,7 +226,10 @@ mod tests {
         reader.read_exact(&mut buffer).await.unwrap();
         assert_eq!(&buffer, b"hello");
         drop(reader);
-        assert_eq!(output.write_all(b"late").await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(
+            output.write_all(b"late").await.unwrap_err().kind(),
+            io::ErrorKind::BrokenPipe
+        );
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -226,7 +240,10 @@ mod tests {
             let output = output.clone();
             tokio::spawn(async move {
                 for _ in 0..20 {
-                    output.write_all(&vec![letter; nodule_abi::limits::STDIO_ATOMIC_BYTES]).await.unwrap();
+                    output
+                        .write_all(&vec![letter; nodule_abi::limits::STDIO_ATOMIC_BYTES])
+                        .await
+                        .unwrap();
                 }
             })
         });

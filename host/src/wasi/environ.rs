@@ -10,22 +10,38 @@ use crate::runtime::IsolateState;
 /// Registers the calls.
 pub fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()> {
     type Guest<'a> = Caller<'a, IsolateState>;
-    linker.func_wrap(NAMESPACE, "args_sizes_get", |mut caller: Guest<'_>, count: u32, bytes: u32| {
-        let list = args(&caller);
-        respond(write_sizes(&mut caller, &list, count, bytes))
-    })?;
-    linker.func_wrap(NAMESPACE, "args_get", |mut caller: Guest<'_>, pointers: u32, buffer: u32| {
-        let list = args(&caller);
-        respond(write_list(&mut caller, &list, pointers, buffer))
-    })?;
-    linker.func_wrap(NAMESPACE, "environ_sizes_get", |mut caller: Guest<'_>, count: u32, bytes: u32| {
-        let list = environ(&caller);
-        respond(write_sizes(&mut caller, &list, count, bytes))
-    })?;
-    linker.func_wrap(NAMESPACE, "environ_get", |mut caller: Guest<'_>, pointers: u32, buffer: u32| {
-        let list = environ(&caller);
-        respond(write_list(&mut caller, &list, pointers, buffer))
-    })?;
+    linker.func_wrap(
+        NAMESPACE,
+        "args_sizes_get",
+        |mut caller: Guest<'_>, count: u32, bytes: u32| {
+            let list = args(&caller);
+            respond(write_sizes(&mut caller, &list, count, bytes))
+        },
+    )?;
+    linker.func_wrap(
+        NAMESPACE,
+        "args_get",
+        |mut caller: Guest<'_>, pointers: u32, buffer: u32| {
+            let list = args(&caller);
+            respond(write_list(&mut caller, &list, pointers, buffer))
+        },
+    )?;
+    linker.func_wrap(
+        NAMESPACE,
+        "environ_sizes_get",
+        |mut caller: Guest<'_>, count: u32, bytes: u32| {
+            let list = environ(&caller);
+            respond(write_sizes(&mut caller, &list, count, bytes))
+        },
+    )?;
+    linker.func_wrap(
+        NAMESPACE,
+        "environ_get",
+        |mut caller: Guest<'_>, pointers: u32, buffer: u32| {
+            let list = environ(&caller);
+            respond(write_list(&mut caller, &list, pointers, buffer))
+        },
+    )?;
     Ok(())
 }
 
@@ -34,7 +50,14 @@ fn args(caller: &Caller<'_, IsolateState>) -> Vec<String> {
 }
 
 fn environ(caller: &Caller<'_, IsolateState>) -> Vec<String> {
-    caller.data().process.env.all().into_iter().map(|(key, value)| format!("{key}={value}")).collect()
+    caller
+        .data()
+        .process
+        .env
+        .all()
+        .into_iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect()
 }
 
 fn write_sizes(caller: &mut Caller<'_, IsolateState>, list: &[String], count: u32, bytes: u32) -> Result<()> {
@@ -49,7 +72,10 @@ fn write_list(caller: &mut Caller<'_, IsolateState>, list: &[String], pointers: 
     let mut texts = Vec::with_capacity(list.iter().map(|text| text.len() + 1).sum());
     let mut addresses = Vec::with_capacity(list.len() * 4);
     for text in list {
-        let address = u32::try_from(texts.len()).ok().and_then(|offset| buffer.checked_add(offset)).ok_or(Errno::FAULT)?;
+        let address = u32::try_from(texts.len())
+            .ok()
+            .and_then(|offset| buffer.checked_add(offset))
+            .ok_or(Errno::FAULT)?;
         addresses.extend_from_slice(&address.to_le_bytes());
         texts.extend_from_slice(text.as_bytes());
         texts.push(0);

@@ -25,8 +25,14 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    pub const READ: Self = Self { read: true, write: false };
-    pub const WRITE: Self = Self { read: false, write: true };
+    pub const READ: Self = Self {
+        read: true,
+        write: false,
+    };
+    pub const WRITE: Self = Self {
+        read: false,
+        write: true,
+    };
 
     fn granted_by(self, access: DirAccess) -> bool {
         (access.reads() || !self.read) && (access.writes() || !self.write)
@@ -59,7 +65,10 @@ impl Preopen {
 
     /// What is still granted. `PERM` for what never was, `NOTCAPABLE` for what was given up.
     fn check(&self, permissions: &Permissions, wanted: Wanted) -> Result<DirAccess> {
-        let access = permissions.dirs().find(|grant| grant.guest() == self.grant).map(|grant| grant.access());
+        let access = permissions
+            .dirs()
+            .find(|grant| grant.guest() == self.grant)
+            .map(|grant| grant.access());
         match access {
             Some(access) if wanted.granted_by(access) => Ok(access),
             _ if self.access.is_some_and(|access| wanted.granted_by(access)) => Err(Errno::NOTCAPABLE.into()),
@@ -101,8 +110,15 @@ pub struct FdTable {
 impl FdTable {
     /// The table of a guest that starts in `start`.
     pub fn new(start: PathBuf, preopens: Vec<Preopen>) -> Self {
-        let entries = (FIRST_PREOPEN..).zip(preopens.into_iter().map(Entry::Preopen)).collect();
-        Self { streams: [Some(0), Some(1), Some(2)], entries, start, stdin_nonblocking: false }
+        let entries = (FIRST_PREOPEN..)
+            .zip(preopens.into_iter().map(Entry::Preopen))
+            .collect();
+        Self {
+            streams: [Some(0), Some(1), Some(2)],
+            entries,
+            start,
+            stdin_nonblocking: false,
+        }
     }
 
     /// The standard stream behind `fd`.
@@ -159,7 +175,13 @@ impl FdTable {
 
     /// Checks a call on a path within `fd` and says where it goes. Directories with relative names follow the
     /// working directory, which `cwd` gives as the guest names it.
-    pub fn target(&self, permissions: &Permissions, fd: u32, wanted: Wanted, cwd: impl FnOnce() -> PathBuf) -> Result<Target> {
+    pub fn target(
+        &self,
+        permissions: &Permissions,
+        fd: u32,
+        wanted: Wanted,
+        cwd: impl FnOnce() -> PathBuf,
+    ) -> Result<Target> {
         if let Some(Entry::Preopen(preopen)) = self.entries.get(&fd)
             && preopen.name.is_relative()
         {
@@ -169,19 +191,30 @@ impl FdTable {
             }
         }
         let access = self.check(permissions, fd, wanted)?;
-        Ok(Target { fd, prefix: PathBuf::new(), access })
+        Ok(Target {
+            fd,
+            prefix: PathBuf::new(),
+            access,
+        })
     }
 
     /// The target of an absolute guest path.
     fn moved(&self, permissions: &Permissions, place: &Path, wanted: Wanted) -> Result<Target> {
         let absolute = self.entries.iter().filter_map(|(fd, entry)| match entry {
-            Entry::Preopen(preopen) if preopen.name.is_absolute() => Some((*fd, preopen, place.strip_prefix(&preopen.name).ok()?)),
+            Entry::Preopen(preopen) if preopen.name.is_absolute() => {
+                Some((*fd, preopen, place.strip_prefix(&preopen.name).ok()?))
+            }
             Entry::Preopen(_) | Entry::Opened(_) => None,
         });
-        let (fd, preopen, prefix) =
-            absolute.max_by_key(|(_, preopen, _)| preopen.name.components().count()).ok_or(Errno::NOTCAPABLE)?;
+        let (fd, preopen, prefix) = absolute
+            .max_by_key(|(_, preopen, _)| preopen.name.components().count())
+            .ok_or(Errno::NOTCAPABLE)?;
         let access = preopen.check(permissions, wanted)?;
-        Ok(Target { fd, prefix: prefix.to_owned(), access })
+        Ok(Target {
+            fd,
+            prefix: prefix.to_owned(),
+            access,
+        })
     }
 }
 
@@ -247,7 +280,10 @@ mod tests {
         assert_eq!(errno(fds.check(&permissions, 4, Wanted::WRITE)), Errno::NOTCAPABLE);
         assert!(fds.check(&permissions, 4, Wanted::READ).is_ok());
         permissions.drop("fs.read", None).unwrap();
-        assert_eq!(errno(fds.target(&permissions, 4, Wanted::READ, || "/work".into())), Errno::NOTCAPABLE);
+        assert_eq!(
+            errno(fds.target(&permissions, 4, Wanted::READ, || "/work".into())),
+            Errno::NOTCAPABLE
+        );
         assert!(fds.check(&permissions, 9, Wanted::WRITE).is_ok());
     }
 
@@ -255,9 +291,30 @@ mod tests {
     fn relative_names_follow_the_working_directory() {
         let (permissions, fds) = guest();
         let target = |fd, cwd: &str| fds.target(&permissions, fd, Wanted::READ, || cwd.into());
-        assert_eq!(target(4, "/work").unwrap(), Target { fd: 4, prefix: "".into(), access: DirAccess::ReadWrite });
-        assert_eq!(target(4, "/work/a/b").unwrap(), Target { fd: 3, prefix: "a/b".into(), access: DirAccess::ReadWrite });
-        assert_eq!(target(4, "/data/x").unwrap(), Target { fd: 5, prefix: "x".into(), access: DirAccess::Read });
+        assert_eq!(
+            target(4, "/work").unwrap(),
+            Target {
+                fd: 4,
+                prefix: "".into(),
+                access: DirAccess::ReadWrite
+            }
+        );
+        assert_eq!(
+            target(4, "/work/a/b").unwrap(),
+            Target {
+                fd: 3,
+                prefix: "a/b".into(),
+                access: DirAccess::ReadWrite
+            }
+        );
+        assert_eq!(
+            target(4, "/data/x").unwrap(),
+            Target {
+                fd: 5,
+                prefix: "x".into(),
+                access: DirAccess::Read
+            }
+        );
         assert_eq!(target(3, "/data/x").unwrap().fd, 3);
         assert_eq!(errno(target(4, "/elsewhere")), Errno::NOTCAPABLE);
         let write = fds.target(&permissions, 4, Wanted::WRITE, || "/data".into());

@@ -24,15 +24,27 @@ pub fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()> {
     linker.func_wrap_async(NAMESPACE, "fd_renumber", |mut caller, (from, to): (u32, u32)| {
         Box::new(async move { respond(fd_renumber(&mut caller, from, to).await) })
     })?;
-    linker.func_wrap_async(NAMESPACE, "fd_filestat_set_size", |mut caller, (fd, size): (u32, u64)| {
-        Box::new(async move { respond(fd_filestat_set_size(&mut caller, fd, size).await) })
-    })?;
-    linker.func_wrap_async(NAMESPACE, "fd_filestat_set_times", |mut caller, (fd, atim, mtim, flags): (u32, u64, u64, u32)| {
-        Box::new(async move { respond(fd_filestat_set_times(&mut caller, fd, (atim, mtim, flags)).await) })
-    })?;
-    linker.func_wrap_async(NAMESPACE, "fd_readdir", |mut caller, (fd, buf, len, cookie, out): (u32, u32, u32, u64, u32)| {
-        Box::new(async move { respond(fd_readdir(&mut caller, fd, (buf, len), cookie, out).await) })
-    })?;
+    linker.func_wrap_async(
+        NAMESPACE,
+        "fd_filestat_set_size",
+        |mut caller, (fd, size): (u32, u64)| {
+            Box::new(async move { respond(fd_filestat_set_size(&mut caller, fd, size).await) })
+        },
+    )?;
+    linker.func_wrap_async(
+        NAMESPACE,
+        "fd_filestat_set_times",
+        |mut caller, (fd, atim, mtim, flags): (u32, u64, u64, u32)| {
+            Box::new(async move { respond(fd_filestat_set_times(&mut caller, fd, (atim, mtim, flags)).await) })
+        },
+    )?;
+    linker.func_wrap_async(
+        NAMESPACE,
+        "fd_readdir",
+        |mut caller, (fd, buf, len, cookie, out): (u32, u32, u32, u64, u32)| {
+            Box::new(async move { respond(fd_readdir(&mut caller, fd, (buf, len), cookie, out).await) })
+        },
+    )?;
     Ok(())
 }
 
@@ -43,14 +55,29 @@ fn check_access(caller: &Caller<'_, IsolateState>, fd: u32, wanted: Wanted) -> R
 }
 
 async fn fd_close(caller: &mut Caller<'_, IsolateState>, fd: u32) -> Result<()> {
-    check(p1::fd_close(scratch::context(caller), &mut Scratch::new(0).memory(), fd.cast_signed()).await)?;
+    check(
+        p1::fd_close(
+            scratch::context(caller),
+            &mut Scratch::new(0).memory(),
+            fd.cast_signed(),
+        )
+        .await,
+    )?;
     fds(caller).closed(fd);
     Ok(())
 }
 
 async fn fd_renumber(caller: &mut Caller<'_, IsolateState>, from: u32, to: u32) -> Result<()> {
     let memory = &mut Scratch::new(0);
-    check(p1::fd_renumber(scratch::context(caller), &mut memory.memory(), from.cast_signed(), to.cast_signed()).await)?;
+    check(
+        p1::fd_renumber(
+            scratch::context(caller),
+            &mut memory.memory(),
+            from.cast_signed(),
+            to.cast_signed(),
+        )
+        .await,
+    )?;
     fds(caller).renumbered(from, to);
     Ok(())
 }
@@ -58,17 +85,45 @@ async fn fd_renumber(caller: &mut Caller<'_, IsolateState>, from: u32, to: u32) 
 async fn fd_filestat_set_size(caller: &mut Caller<'_, IsolateState>, fd: u32, size: u64) -> Result<()> {
     check_access(caller, fd, Wanted::WRITE)?;
     let memory = &mut Scratch::new(0);
-    check(p1::fd_filestat_set_size(scratch::context(caller), &mut memory.memory(), fd.cast_signed(), size.cast_signed()).await)
+    check(
+        p1::fd_filestat_set_size(
+            scratch::context(caller),
+            &mut memory.memory(),
+            fd.cast_signed(),
+            size.cast_signed(),
+        )
+        .await,
+    )
 }
 
-async fn fd_filestat_set_times(caller: &mut Caller<'_, IsolateState>, fd: u32, (atim, mtim, flags): (u64, u64, u32)) -> Result<()> {
+async fn fd_filestat_set_times(
+    caller: &mut Caller<'_, IsolateState>,
+    fd: u32,
+    (atim, mtim, flags): (u64, u64, u32),
+) -> Result<()> {
     check_access(caller, fd, Wanted::WRITE)?;
     let memory = &mut Scratch::new(0);
     let (atim, mtim, flags) = (atim.cast_signed(), mtim.cast_signed(), flags.cast_signed());
-    check(p1::fd_filestat_set_times(scratch::context(caller), &mut memory.memory(), fd.cast_signed(), atim, mtim, flags).await)
+    check(
+        p1::fd_filestat_set_times(
+            scratch::context(caller),
+            &mut memory.memory(),
+            fd.cast_signed(),
+            atim,
+            mtim,
+            flags,
+        )
+        .await,
+    )
 }
 
-async fn fd_readdir(caller: &mut Caller<'_, IsolateState>, fd: u32, (buf, len): (u32, u32), cookie: u64, out: u32) -> Result<()> {
+async fn fd_readdir(
+    caller: &mut Caller<'_, IsolateState>,
+    fd: u32,
+    (buf, len): (u32, u32),
+    cookie: u64,
+    out: u32,
+) -> Result<()> {
     check_access(caller, fd, Wanted::READ)?;
     guest_memory::check_writable(caller, out, 4)?;
     guest_memory::check_writable(caller, buf, len as usize)?;
@@ -77,7 +132,11 @@ async fn fd_readdir(caller: &mut Caller<'_, IsolateState>, fd: u32, (buf, len): 
         let cap = (len - done).min(READDIR_BYTES_MAX);
         let entries = read_entries(caller, fd, cap, cookie).await?;
         // Entries that fill a buffer are cut at its end, which only the guest's own buffer may show.
-        let (kept, next) = if entries.len() == cap as usize && cap < len - done { whole_entries(&entries) } else { (entries.len(), None) };
+        let (kept, next) = if entries.len() == cap as usize && cap < len - done {
+            whole_entries(&entries)
+        } else {
+            (entries.len(), None)
+        };
         guest_memory::write_bytes(caller, buf + done, &entries[..kept])?;
         done += u32::try_from(kept).unwrap_or(cap);
         match next {
@@ -93,8 +152,24 @@ async fn read_entries(caller: &mut Caller<'_, IsolateState>, fd: u32, cap: u32, 
     // The count goes behind the entries, at an aligned address.
     let count_at = cap.next_multiple_of(4);
     let mut scratch = Scratch::new(count_at as usize + 4);
-    let (fd, cap, cookie, count_ptr) = (fd.cast_signed(), cap.cast_signed(), cookie.cast_signed(), count_at.cast_signed());
-    check(p1::fd_readdir(scratch::context(caller), &mut scratch.memory(), fd, 0, cap, cookie, count_ptr).await)?;
+    let (fd, cap, cookie, count_ptr) = (
+        fd.cast_signed(),
+        cap.cast_signed(),
+        cookie.cast_signed(),
+        count_at.cast_signed(),
+    );
+    check(
+        p1::fd_readdir(
+            scratch::context(caller),
+            &mut scratch.memory(),
+            fd,
+            0,
+            cap,
+            cookie,
+            count_ptr,
+        )
+        .await,
+    )?;
     let count = scratch.u32(count_at as usize) as usize;
     Ok(scratch.bytes().get(..count).ok_or(Errno::IO)?.to_vec())
 }

@@ -67,7 +67,11 @@ pub fn context(permissions: &Permissions) -> WasiState {
     let mut builder = WasiCtxBuilder::new();
     let mut preopens = Vec::new();
     for preopen in permissions.preopens(&cwd) {
-        let perms = if preopen.access.writes() { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
+        let perms = if preopen.access.writes() {
+            FsPerms::ReadWrite
+        } else {
+            FsPerms::ReadOnly
+        };
         // Opened again through its descriptor: the same directory, whatever happened to its path.
         let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&*preopen.dir));
         match builder.preopened_dir(path, &preopen.name, perms) {
@@ -75,7 +79,10 @@ pub fn context(permissions: &Permissions) -> WasiState {
             Err(error) => tracing::warn!(name = preopen.name, %error, "a granted directory could not be opened"),
         }
     }
-    WasiState { context: builder.build_p1(), fds: FdTable::new(cwd, preopens) }
+    WasiState {
+        context: builder.build_p1(),
+        fds: FdTable::new(cwd, preopens),
+    }
 }
 
 /// The working directory of the process as the guest names it.

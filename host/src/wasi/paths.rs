@@ -29,36 +29,79 @@ pub fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()> {
     linker.func_wrap_async(
         NAMESPACE,
         "path_open",
-        |mut caller, (fd, lookup, path, len, oflags, rights, inheriting, fdflags, out): (u32, u32, u32, u32, u32, u64, u64, u32, u32)| {
-            let open = Open { lookup, oflags, rights, inheriting, fdflags };
+        |mut caller,
+         (fd, lookup, path, len, oflags, rights, inheriting, fdflags, out): (
+            u32,
+            u32,
+            u32,
+            u32,
+            u32,
+            u64,
+            u64,
+            u32,
+            u32,
+        )| {
+            let open = Open {
+                lookup,
+                oflags,
+                rights,
+                inheriting,
+                fdflags,
+            };
             Box::new(async move { respond(path_open(&mut caller, fd, (path, len), open, out).await) })
         },
     )?;
-    linker.func_wrap_async(NAMESPACE, "path_filestat_get", |mut caller, (fd, lookup, path, len, out): (u32, u32, u32, u32, u32)| {
-        Box::new(async move { respond(path_filestat_get(&mut caller, fd, lookup, (path, len), out).await) })
-    })?;
+    linker.func_wrap_async(
+        NAMESPACE,
+        "path_filestat_get",
+        |mut caller, (fd, lookup, path, len, out): (u32, u32, u32, u32, u32)| {
+            Box::new(async move { respond(path_filestat_get(&mut caller, fd, lookup, (path, len), out).await) })
+        },
+    )?;
     linker.func_wrap_async(
         NAMESPACE,
         "path_filestat_set_times",
         |mut caller, (fd, lookup, path, len, atim, mtim, flags): (u32, u32, u32, u32, u64, u64, u32)| {
-            Box::new(async move { respond(path_filestat_set_times(&mut caller, fd, lookup, (path, len), (atim, mtim, flags)).await) })
+            Box::new(async move {
+                respond(path_filestat_set_times(&mut caller, fd, lookup, (path, len), (atim, mtim, flags)).await)
+            })
         },
     )?;
-    linker.func_wrap_async(NAMESPACE, "path_readlink", |mut caller, (fd, path, len, buf, cap, out): (u32, u32, u32, u32, u32, u32)| {
-        Box::new(async move { respond(path_readlink(&mut caller, fd, (path, len), (buf, cap), out).await) })
-    })?;
-    linker.func_wrap_async(NAMESPACE, "path_create_directory", |mut caller, (fd, path, len): (u32, u32, u32)| {
-        Box::new(async move { respond(path_create_directory(&mut caller, fd, (path, len)).await) })
-    })?;
-    linker.func_wrap_async(NAMESPACE, "path_remove_directory", |mut caller, (fd, path, len): (u32, u32, u32)| {
-        Box::new(async move { respond(path_remove_directory(&mut caller, fd, (path, len)).await) })
-    })?;
-    linker.func_wrap_async(NAMESPACE, "path_unlink_file", |mut caller, (fd, path, len): (u32, u32, u32)| {
-        Box::new(async move { respond(path_unlink_file(&mut caller, fd, (path, len)).await) })
-    })?;
-    linker.func_wrap_async(NAMESPACE, "path_symlink", |mut caller, (text, text_len, fd, path, len): (u32, u32, u32, u32, u32)| {
-        Box::new(async move { respond(path_symlink(&mut caller, (text, text_len), fd, (path, len)).await) })
-    })?;
+    linker.func_wrap_async(
+        NAMESPACE,
+        "path_readlink",
+        |mut caller, (fd, path, len, buf, cap, out): (u32, u32, u32, u32, u32, u32)| {
+            Box::new(async move { respond(path_readlink(&mut caller, fd, (path, len), (buf, cap), out).await) })
+        },
+    )?;
+    linker.func_wrap_async(
+        NAMESPACE,
+        "path_create_directory",
+        |mut caller, (fd, path, len): (u32, u32, u32)| {
+            Box::new(async move { respond(path_create_directory(&mut caller, fd, (path, len)).await) })
+        },
+    )?;
+    linker.func_wrap_async(
+        NAMESPACE,
+        "path_remove_directory",
+        |mut caller, (fd, path, len): (u32, u32, u32)| {
+            Box::new(async move { respond(path_remove_directory(&mut caller, fd, (path, len)).await) })
+        },
+    )?;
+    linker.func_wrap_async(
+        NAMESPACE,
+        "path_unlink_file",
+        |mut caller, (fd, path, len): (u32, u32, u32)| {
+            Box::new(async move { respond(path_unlink_file(&mut caller, fd, (path, len)).await) })
+        },
+    )?;
+    linker.func_wrap_async(
+        NAMESPACE,
+        "path_symlink",
+        |mut caller, (text, text_len, fd, path, len): (u32, u32, u32, u32, u32)| {
+            Box::new(async move { respond(path_symlink(&mut caller, (text, text_len), fd, (path, len)).await) })
+        },
+    )?;
     linker.func_wrap_async(
         NAMESPACE,
         "path_rename",
@@ -95,7 +138,10 @@ impl Paths {
             places.push((number(bytes.len())?, number(path.len())?));
             bytes.extend_from_slice(path.as_bytes());
         }
-        Ok(Self { scratch: Scratch::of(bytes), places })
+        Ok(Self {
+            scratch: Scratch::of(bytes),
+            places,
+        })
     }
 
     fn place(&self, index: usize) -> (i32, i32) {
@@ -112,10 +158,18 @@ fn read_text(caller: &mut Caller<'_, IsolateState>, (address, len): (u32, u32)) 
 }
 
 /// Reads a path and says where it leads: the descriptor of a directory, and the path within it.
-fn resolve(caller: &mut Caller<'_, IsolateState>, fd: u32, path: (u32, u32), wanted: Wanted) -> Result<(Target, String)> {
+fn resolve(
+    caller: &mut Caller<'_, IsolateState>,
+    fd: u32,
+    path: (u32, u32),
+    wanted: Wanted,
+) -> Result<(Target, String)> {
     let path = read_text(caller, path)?;
     let state = caller.data();
-    let target = state.wasi.fds.target(&state.permissions, fd, wanted, || guest_cwd(&state.permissions))?;
+    let target = state
+        .wasi
+        .fds
+        .target(&state.permissions, fd, wanted, || guest_cwd(&state.permissions))?;
     // An absolute or empty path is refused by what follows, as it must be.
     let path = match target.prefix.to_str() {
         Some(prefix) if !prefix.is_empty() && !path.is_empty() && !path.starts_with('/') => format!("{prefix}/{path}"),
@@ -143,7 +197,13 @@ impl Open {
     }
 }
 
-async fn path_open(caller: &mut Caller<'_, IsolateState>, fd: u32, path: (u32, u32), open: Open, out: u32) -> Result<()> {
+async fn path_open(
+    caller: &mut Caller<'_, IsolateState>,
+    fd: u32,
+    path: (u32, u32),
+    open: Open,
+    out: u32,
+) -> Result<()> {
     guest_memory::check_writable(caller, out, 4)?;
     let (target, path) = resolve(caller, fd, path, open.wanted())?;
     let max = caller.data().limits.max_handles;
@@ -172,13 +232,34 @@ async fn path_open(caller: &mut Caller<'_, IsolateState>, fd: u32, path: (u32, u
     Ok(guest_memory::write_u32(caller, out, opened)?)
 }
 
-async fn path_filestat_get(caller: &mut Caller<'_, IsolateState>, fd: u32, lookup: u32, path: (u32, u32), out: u32) -> Result<()> {
+async fn path_filestat_get(
+    caller: &mut Caller<'_, IsolateState>,
+    fd: u32,
+    lookup: u32,
+    path: (u32, u32),
+    out: u32,
+) -> Result<()> {
     guest_memory::check_writable(caller, out, FILESTAT_BYTES)?;
     let (target, path) = resolve(caller, fd, path, Wanted::READ)?;
     let mut paths = Paths::new(FILESTAT_BYTES, &[&path])?;
     let ((address, len), fd, lookup) = (paths.place(0), target.fd.cast_signed(), lookup.cast_signed());
-    check(p1::path_filestat_get(scratch::context(caller), &mut paths.scratch.memory(), fd, lookup, address, len, 0).await)?;
-    Ok(guest_memory::write_bytes(caller, out, &paths.scratch.bytes()[..FILESTAT_BYTES])?)
+    check(
+        p1::path_filestat_get(
+            scratch::context(caller),
+            &mut paths.scratch.memory(),
+            fd,
+            lookup,
+            address,
+            len,
+            0,
+        )
+        .await,
+    )?;
+    Ok(guest_memory::write_bytes(
+        caller,
+        out,
+        &paths.scratch.bytes()[..FILESTAT_BYTES],
+    )?)
 }
 
 async fn path_filestat_set_times(
@@ -221,7 +302,19 @@ async fn path_readlink(
     let mut paths = Paths::new(4 + cap as usize, &[&path])?;
     let ((address, len), fd) = (paths.place(0), target.fd.cast_signed());
     let memory = &mut paths.scratch.memory();
-    check(p1::path_readlink(scratch::context(caller), memory, fd, address, len, 4, cap.cast_signed(), 0).await)?;
+    check(
+        p1::path_readlink(
+            scratch::context(caller),
+            memory,
+            fd,
+            address,
+            len,
+            4,
+            cap.cast_signed(),
+            0,
+        )
+        .await,
+    )?;
     let count = paths.scratch.u32(0).min(cap);
     guest_memory::write_bytes(caller, buf, &paths.scratch.bytes()[4..][..count as usize])?;
     Ok(guest_memory::write_u32(caller, out, count)?)
@@ -249,33 +342,91 @@ async fn path_unlink_file(caller: &mut Caller<'_, IsolateState>, fd: u32, path: 
 }
 
 /// The text of a link is no path of ours: it is followed when it is used, within what is granted.
-async fn path_symlink(caller: &mut Caller<'_, IsolateState>, text: (u32, u32), fd: u32, path: (u32, u32)) -> Result<()> {
+async fn path_symlink(
+    caller: &mut Caller<'_, IsolateState>,
+    text: (u32, u32),
+    fd: u32,
+    path: (u32, u32),
+) -> Result<()> {
     let text = read_text(caller, text)?;
     let (target, path) = resolve(caller, fd, path, Wanted::WRITE)?;
     let mut paths = Paths::new(0, &[&text, &path])?;
     let ((text, text_len), (address, len), fd) = (paths.place(0), paths.place(1), target.fd.cast_signed());
-    check(p1::path_symlink(scratch::context(caller), &mut paths.scratch.memory(), text, text_len, fd, address, len).await)
+    check(
+        p1::path_symlink(
+            scratch::context(caller),
+            &mut paths.scratch.memory(),
+            text,
+            text_len,
+            fd,
+            address,
+            len,
+        )
+        .await,
+    )
 }
 
-async fn path_rename(caller: &mut Caller<'_, IsolateState>, from: (u32, (u32, u32)), to: (u32, (u32, u32))) -> Result<()> {
+async fn path_rename(
+    caller: &mut Caller<'_, IsolateState>,
+    from: (u32, (u32, u32)),
+    to: (u32, (u32, u32)),
+) -> Result<()> {
     let (from, path) = resolve(caller, from.0, from.1, Wanted::WRITE)?;
     let (to, to_path) = resolve(caller, to.0, to.1, Wanted::WRITE)?;
     let mut paths = Paths::new(0, &[&path, &to_path])?;
     let ((address, len), (to_address, to_len)) = (paths.place(0), paths.place(1));
     let (from, to) = (from.fd.cast_signed(), to.fd.cast_signed());
     let memory = &mut paths.scratch.memory();
-    check(p1::path_rename(scratch::context(caller), memory, from, address, len, to, to_address, to_len).await)
+    check(
+        p1::path_rename(
+            scratch::context(caller),
+            memory,
+            from,
+            address,
+            len,
+            to,
+            to_address,
+            to_len,
+        )
+        .await,
+    )
 }
 
 /// A link makes the file reachable under another name, so it needs the right to read it there and to write here.
-async fn path_link(caller: &mut Caller<'_, IsolateState>, from: (u32, (u32, u32)), lookup: u32, to: (u32, (u32, u32))) -> Result<()> {
-    let (from, path) = resolve(caller, from.0, from.1, Wanted { read: true, write: true })?;
+async fn path_link(
+    caller: &mut Caller<'_, IsolateState>,
+    from: (u32, (u32, u32)),
+    lookup: u32,
+    to: (u32, (u32, u32)),
+) -> Result<()> {
+    let (from, path) = resolve(
+        caller,
+        from.0,
+        from.1,
+        Wanted {
+            read: true,
+            write: true,
+        },
+    )?;
     let (to, to_path) = resolve(caller, to.0, to.1, Wanted::WRITE)?;
     let mut paths = Paths::new(0, &[&path, &to_path])?;
     let ((address, len), (to_address, to_len)) = (paths.place(0), paths.place(1));
     let (from, to, lookup) = (from.fd.cast_signed(), to.fd.cast_signed(), lookup.cast_signed());
     let memory = &mut paths.scratch.memory();
-    check(p1::path_link(scratch::context(caller), memory, from, lookup, address, len, to, to_address, to_len).await)
+    check(
+        p1::path_link(
+            scratch::context(caller),
+            memory,
+            from,
+            lookup,
+            address,
+            len,
+            to,
+            to_address,
+            to_len,
+        )
+        .await,
+    )
 }
 
 #[cfg(test)]
@@ -283,15 +434,31 @@ mod tests {
     use super::*;
 
     fn wanted(oflags: u32, rights: u64) -> Wanted {
-        Open { lookup: 0, oflags, rights, inheriting: 0, fdflags: 0 }.wanted()
+        Open {
+            lookup: 0,
+            oflags,
+            rights,
+            inheriting: 0,
+            fdflags: 0,
+        }
+        .wanted()
     }
 
     #[test]
     fn an_open_wants_what_its_descriptor_could_do() {
-        let both = Wanted { read: true, write: true };
+        let both = Wanted {
+            read: true,
+            write: true,
+        };
         assert_eq!(wanted(0, RIGHT_FD_READ), Wanted::READ);
         assert_eq!(wanted(0, 0), Wanted::READ);
-        assert_eq!(wanted(OFLAG_DIRECTORY, 0), Wanted { read: false, write: false });
+        assert_eq!(
+            wanted(OFLAG_DIRECTORY, 0),
+            Wanted {
+                read: false,
+                write: false
+            }
+        );
         assert_eq!(wanted(0, RIGHT_FD_WRITE), Wanted::WRITE);
         assert_eq!(wanted(OFLAG_CREAT, RIGHT_FD_WRITE), Wanted::WRITE);
         assert_eq!(wanted(OFLAG_TRUNC, RIGHT_FD_READ), both);

@@ -40,15 +40,25 @@ const FILESTAT_BYTES: usize = 64;
 
 /// Registers the calls.
 pub fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()> {
-    linker.func_wrap(NAMESPACE, "clock_res_get", |mut caller: Caller<'_, IsolateState>, clock: u32, out: u32| {
-        respond(clock_res_get(&mut caller, clock, out))
-    })?;
-    linker.func_wrap(NAMESPACE, "clock_time_get", |mut caller: Caller<'_, IsolateState>, clock: u32, _precision: u64, out: u32| {
-        respond(clock_time_get(&mut caller, clock, out))
-    })?;
-    linker.func_wrap_async(NAMESPACE, "poll_oneoff", |mut caller, (subscriptions, events, count, out): (u32, u32, u32, u32)| {
-        Box::new(async move { respond(poll_oneoff(&mut caller, subscriptions, events, count, out).await) })
-    })?;
+    linker.func_wrap(
+        NAMESPACE,
+        "clock_res_get",
+        |mut caller: Caller<'_, IsolateState>, clock: u32, out: u32| respond(clock_res_get(&mut caller, clock, out)),
+    )?;
+    linker.func_wrap(
+        NAMESPACE,
+        "clock_time_get",
+        |mut caller: Caller<'_, IsolateState>, clock: u32, _precision: u64, out: u32| {
+            respond(clock_time_get(&mut caller, clock, out))
+        },
+    )?;
+    linker.func_wrap_async(
+        NAMESPACE,
+        "poll_oneoff",
+        |mut caller, (subscriptions, events, count, out): (u32, u32, u32, u32)| {
+            Box::new(async move { respond(poll_oneoff(&mut caller, subscriptions, events, count, out).await) })
+        },
+    )?;
     Ok(())
 }
 
@@ -77,7 +87,9 @@ fn ns(duration: Duration) -> Result<u64> {
 }
 
 fn realtime_ns() -> Result<u64> {
-    ns(SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| Errno::OVERFLOW)?)
+    ns(SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_err(|_| Errno::OVERFLOW)?)
 }
 
 #[derive(Clone, Copy)]
@@ -106,12 +118,20 @@ struct Ready {
 
 impl Ready {
     const fn with_bytes(bytes: u64, flags: u16) -> Self {
-        Self { errno: None, bytes, flags }
+        Self {
+            errno: None,
+            bytes,
+            flags,
+        }
     }
 
     fn failed(error: WasiError) -> Result<Self> {
         match error {
-            WasiError::Errno(errno) => Ok(Self { errno: Some(errno), bytes: 0, flags: 0 }),
+            WasiError::Errno(errno) => Ok(Self {
+                errno: Some(errno),
+                bytes: 0,
+                flags: 0,
+            }),
             WasiError::Trap(_) => Err(error),
         }
     }
@@ -148,7 +168,10 @@ impl Subscription {
             EVENTTYPE_FD_WRITE => Interest::Write(u32_at(16)),
             _ => return Err(Errno::INVAL.into()),
         };
-        Ok(Self { userdata: u64_at(0), interest })
+        Ok(Self {
+            userdata: u64_at(0),
+            interest,
+        })
     }
 }
 
@@ -169,7 +192,13 @@ fn due(clock: u32, timeout_ns: u64, flags: u16, now: Instant) -> Result<Option<I
     Ok(now.checked_add(Duration::from_nanos(left)))
 }
 
-async fn poll_oneoff(caller: &mut Caller<'_, IsolateState>, subscriptions: u32, events: u32, count: u32, out: u32) -> Result<()> {
+async fn poll_oneoff(
+    caller: &mut Caller<'_, IsolateState>,
+    subscriptions: u32,
+    events: u32,
+    count: u32,
+    out: u32,
+) -> Result<()> {
     if count == 0 || count > SUBSCRIPTIONS_MAX {
         return Err(Errno::INVAL.into());
     }
@@ -179,7 +208,10 @@ async fn poll_oneoff(caller: &mut Caller<'_, IsolateState>, subscriptions: u32, 
     let bytes = guest_memory::read_bytes(caller, subscriptions, len, len)?;
     let now = Instant::now();
     let (subscriptions, _) = bytes.as_chunks::<SUBSCRIPTION_BYTES>();
-    let subscriptions = subscriptions.iter().map(|bytes| Subscription::decode(bytes, now)).collect::<Result<Vec<_>>>()?;
+    let subscriptions = subscriptions
+        .iter()
+        .map(|bytes| Subscription::decode(bytes, now))
+        .collect::<Result<Vec<_>>>()?;
     let mut ready = collect(caller, &subscriptions, now, None).await?;
     if ready.is_empty() {
         let stdin = wait(caller, &subscriptions).await;
@@ -234,7 +266,11 @@ async fn collect(
     for subscription in subscriptions {
         let ready = match subscription.interest {
             Interest::Clock(due) => due.filter(|due| *due <= now).map(|_| Ready::with_bytes(0, 0)),
-            Interest::Invalid(_, errno) => Some(Ready { errno: Some(errno), bytes: 0, flags: 0 }),
+            Interest::Invalid(_, errno) => Some(Ready {
+                errno: Some(errno),
+                bytes: 0,
+                flags: 0,
+            }),
             Interest::Read(fd) => match fds(caller).stream(fd) {
                 Some(Stream::Stdin) => {
                     if stdin.is_none() {
@@ -248,7 +284,11 @@ async fn collect(
             Interest::Write(fd) => match fds(caller).stream(fd) {
                 Some(Stream::Stdin) => Some(Ready::failed(Errno::BADF.into())?),
                 Some(Stream::Stdout | Stream::Stderr) => Some(Ready::with_bytes(1, 0)),
-                None => Some(file_position(caller, fd).map(|_| Ready::with_bytes(1, 0)).or_else(Ready::failed)?),
+                None => Some(
+                    file_position(caller, fd)
+                        .map(|_| Ready::with_bytes(1, 0))
+                        .or_else(Ready::failed)?,
+                ),
             },
         };
         events.extend(ready.map(|ready| ready.event(subscription)));
@@ -260,14 +300,23 @@ fn stdin_ready(result: &std::io::Result<u64>) -> Ready {
     match result {
         Ok(0) => Ready::with_bytes(0, EVENTRWFLAG_HANGUP),
         Ok(bytes) => Ready::with_bytes(*bytes, 0),
-        Err(error) => Ready { errno: Some(Errno::from_io(error)), bytes: 0, flags: 0 },
+        Err(error) => Ready {
+            errno: Some(Errno::from_io(error)),
+            bytes: 0,
+            flags: 0,
+        },
     }
 }
 
 /// The position of an open file; `BADF` for all else.
 fn file_position(caller: &mut Caller<'_, IsolateState>, fd: u32) -> Result<u64> {
     let mut scratch = Scratch::new(8);
-    check(p1::fd_tell(scratch::context(caller), &mut scratch.memory(), fd.cast_signed(), 0))?;
+    check(p1::fd_tell(
+        scratch::context(caller),
+        &mut scratch.memory(),
+        fd.cast_signed(),
+        0,
+    ))?;
     Ok(scratch.u64(0))
 }
 
@@ -288,29 +337,44 @@ mod tests {
 
     fn left(clock: u32, timeout_ns: u64, flags: u16) -> Duration {
         let now = Instant::now();
-        due(clock, timeout_ns, flags, now).unwrap_or_else(|_| panic!("refused")).unwrap().duration_since(now)
+        due(clock, timeout_ns, flags, now)
+            .unwrap_or_else(|_| panic!("refused"))
+            .unwrap()
+            .duration_since(now)
     }
 
     #[test]
     fn clocks_are_relative_or_absolute() {
         assert_eq!(left(CLOCK_MONOTONIC, 5, 0), Duration::from_nanos(5));
         assert_eq!(left(CLOCK_MONOTONIC, 5, SUBCLOCKFLAG_ABSTIME), Duration::ZERO);
-        for (clock, now) in [(CLOCK_MONOTONIC, usage::hrtime()), (CLOCK_REALTIME, realtime_ns().unwrap_or(0))] {
+        for (clock, now) in [
+            (CLOCK_MONOTONIC, usage::hrtime()),
+            (CLOCK_REALTIME, realtime_ns().unwrap_or(0)),
+        ] {
             let left = left(clock, now + HOUR_NS, SUBCLOCKFLAG_ABSTIME);
-            assert!(left <= Duration::from_nanos(HOUR_NS) && left > Duration::from_nanos(HOUR_NS - 1_000_000_000), "{left:?}");
+            assert!(
+                left <= Duration::from_nanos(HOUR_NS) && left > Duration::from_nanos(HOUR_NS - 1_000_000_000),
+                "{left:?}"
+            );
         }
     }
 
     #[test]
     fn what_no_clock_has_is_an_error_of_its_event() {
         for (clock, flags) in [(CLOCK_PROCESS_CPUTIME, 0), (9, 0), (CLOCK_MONOTONIC, 2)] {
-            assert!(matches!(due(clock, 0, flags, Instant::now()), Err(WasiError::Errno(_))), "{clock} {flags}");
+            assert!(
+                matches!(due(clock, 0, flags, Instant::now()), Err(WasiError::Errno(_))),
+                "{clock} {flags}"
+            );
         }
         let mut bytes = [0; SUBSCRIPTION_BYTES];
         bytes[0] = 7;
         bytes[16] = 9;
         let subscription = Subscription::decode(&bytes, Instant::now()).unwrap_or_else(|_| panic!("refused"));
-        assert!(matches!(subscription.interest, Interest::Invalid(EVENTTYPE_CLOCK, Errno::INVAL)));
+        assert!(matches!(
+            subscription.interest,
+            Interest::Invalid(EVENTTYPE_CLOCK, Errno::INVAL)
+        ));
         assert_eq!(subscription.userdata, 7);
         bytes[8] = 3;
         assert!(Subscription::decode(&bytes, Instant::now()).is_err());

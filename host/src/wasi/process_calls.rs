@@ -17,8 +17,14 @@ const RANDOM_PIECE_BYTES: u32 = 64 * 1024;
 /// Registers the calls.
 pub fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()> {
     // Any number: `wasmtime_wasi` refuses 126 and more, but a guest that was told of a signal ends with 128 and more.
-    linker.func_wrap(NAMESPACE, "proc_exit", |code: u32| -> wasmtime::Result<()> { Err(ExitRequest(i64::from(code)).into()) })?;
-    linker.func_wrap(NAMESPACE, "proc_raise", |caller: Caller<'_, IsolateState>, signal: u32| respond(proc_raise(&caller, signal)))?;
+    linker.func_wrap(NAMESPACE, "proc_exit", |code: u32| -> wasmtime::Result<()> {
+        Err(ExitRequest(i64::from(code)).into())
+    })?;
+    linker.func_wrap(
+        NAMESPACE,
+        "proc_raise",
+        |caller: Caller<'_, IsolateState>, signal: u32| respond(proc_raise(&caller, signal)),
+    )?;
     linker.func_wrap_async(NAMESPACE, "sched_yield", |_: Caller<'_, IsolateState>, (): ()| {
         Box::new(async {
             tokio::task::yield_now().await;
@@ -86,7 +92,12 @@ async fn random_get(caller: &mut Caller<'_, IsolateState>, buf: u32, len: u32) -
     while done < len {
         let piece = (len - done).min(RANDOM_PIECE_BYTES);
         let mut scratch = Scratch::new(piece as usize);
-        check(p1::random_get(scratch::context(caller), &mut scratch.memory(), 0, piece.cast_signed()))?;
+        check(p1::random_get(
+            scratch::context(caller),
+            &mut scratch.memory(),
+            0,
+            piece.cast_signed(),
+        ))?;
         guest_memory::write_bytes(caller, buf + done, scratch.bytes())?;
         done += piece;
         if done < len {

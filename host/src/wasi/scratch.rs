@@ -38,12 +38,18 @@ impl Scratch {
 
     /// The number at `address`.
     pub fn u32(&self, address: usize) -> u32 {
-        self.0.get(address..).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u32::from_le_bytes(*bytes))
+        self.0
+            .get(address..)
+            .and_then(|bytes| bytes.first_chunk())
+            .map_or(0, |bytes| u32::from_le_bytes(*bytes))
     }
 
     /// The number at `address`.
     pub fn u64(&self, address: usize) -> u64 {
-        self.0.get(address..).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u64::from_le_bytes(*bytes))
+        self.0
+            .get(address..)
+            .and_then(|bytes| bytes.first_chunk())
+            .map_or(0, |bytes| u64::from_le_bytes(*bytes))
     }
 }
 

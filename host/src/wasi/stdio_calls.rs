@@ -35,9 +35,13 @@ pub fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()> {
     linker.func_wrap_async(NAMESPACE, "fd_filestat_get", |mut caller, (fd, out): (u32, u32)| {
         Box::new(async move { respond(fd_filestat_get(&mut caller, fd, out).await) })
     })?;
-    linker.func_wrap(NAMESPACE, "fd_fdstat_set_flags", |mut caller: Caller<'_, IsolateState>, fd: u32, flags: u32| {
-        respond(fd_fdstat_set_flags(&mut caller, fd, flags))
-    })?;
+    linker.func_wrap(
+        NAMESPACE,
+        "fd_fdstat_set_flags",
+        |mut caller: Caller<'_, IsolateState>, fd: u32, flags: u32| {
+            respond(fd_fdstat_set_flags(&mut caller, fd, flags))
+        },
+    )?;
     Ok(())
 }
 
@@ -48,7 +52,11 @@ fn file_type(state: &IsolateState, stream: Stream) -> u8 {
         Stream::Stdout => state.stdio.stdout.is_terminal(),
         Stream::Stderr => state.stdio.stderr.is_terminal(),
     };
-    if is_terminal { FILETYPE_CHARACTER_DEVICE } else { FILETYPE_UNKNOWN }
+    if is_terminal {
+        FILETYPE_CHARACTER_DEVICE
+    } else {
+        FILETYPE_UNKNOWN
+    }
 }
 
 async fn fd_fdstat_get(caller: &mut Caller<'_, IsolateState>, fd: u32, out: u32) -> Result<()> {
@@ -66,7 +74,11 @@ async fn fd_fdstat_get(caller: &mut Caller<'_, IsolateState>, fd: u32, out: u32)
     let rights = (right | RIGHT_POLL_FD_READWRITE).to_le_bytes();
     let mut bytes = [0; FDSTAT_BYTES];
     bytes[0] = file_type(state, stream);
-    bytes[2] = if nonblocking { FDFLAG_NONBLOCK.to_le_bytes()[0] } else { 0 };
+    bytes[2] = if nonblocking {
+        FDFLAG_NONBLOCK.to_le_bytes()[0]
+    } else {
+        0
+    };
     bytes[8..16].copy_from_slice(&rights);
     bytes[16..24].copy_from_slice(&rights);
     Ok(guest_memory::write_bytes(caller, out, &bytes)?)

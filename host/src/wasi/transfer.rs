@@ -25,18 +25,34 @@ const DATA_AT: u32 = 16;
 
 /// Registers the calls.
 pub fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()> {
-    linker.func_wrap_async(NAMESPACE, "fd_write", |mut caller, (fd, iovs, count, out): (u32, u32, u32, u32)| {
-        Box::new(async move { respond(fd_write(&mut caller, fd, (iovs, count), out).await) })
-    })?;
-    linker.func_wrap_async(NAMESPACE, "fd_read", |mut caller, (fd, iovs, count, out): (u32, u32, u32, u32)| {
-        Box::new(async move { respond(fd_read(&mut caller, fd, (iovs, count), out).await) })
-    })?;
-    linker.func_wrap_async(NAMESPACE, "fd_pwrite", |mut caller, (fd, iovs, count, offset, out): (u32, u32, u32, u64, u32)| {
-        Box::new(async move { respond(fd_pwrite(&mut caller, fd, (iovs, count), offset, out).await) })
-    })?;
-    linker.func_wrap_async(NAMESPACE, "fd_pread", |mut caller, (fd, iovs, count, offset, out): (u32, u32, u32, u64, u32)| {
-        Box::new(async move { respond(fd_pread(&mut caller, fd, (iovs, count), offset, out).await) })
-    })?;
+    linker.func_wrap_async(
+        NAMESPACE,
+        "fd_write",
+        |mut caller, (fd, iovs, count, out): (u32, u32, u32, u32)| {
+            Box::new(async move { respond(fd_write(&mut caller, fd, (iovs, count), out).await) })
+        },
+    )?;
+    linker.func_wrap_async(
+        NAMESPACE,
+        "fd_read",
+        |mut caller, (fd, iovs, count, out): (u32, u32, u32, u32)| {
+            Box::new(async move { respond(fd_read(&mut caller, fd, (iovs, count), out).await) })
+        },
+    )?;
+    linker.func_wrap_async(
+        NAMESPACE,
+        "fd_pwrite",
+        |mut caller, (fd, iovs, count, offset, out): (u32, u32, u32, u64, u32)| {
+            Box::new(async move { respond(fd_pwrite(&mut caller, fd, (iovs, count), offset, out).await) })
+        },
+    )?;
+    linker.func_wrap_async(
+        NAMESPACE,
+        "fd_pread",
+        |mut caller, (fd, iovs, count, offset, out): (u32, u32, u32, u64, u32)| {
+            Box::new(async move { respond(fd_pread(&mut caller, fd, (iovs, count), offset, out).await) })
+        },
+    )?;
     Ok(())
 }
 
@@ -68,7 +84,12 @@ impl Buffers {
         if count > IOVECS_MAX {
             return Err(Errno::INVAL.into());
         }
-        let bytes = guest_memory::read_bytes(caller, address, count * IOVEC_BYTES as u32, IOVECS_MAX * IOVEC_BYTES as u32)?;
+        let bytes = guest_memory::read_bytes(
+            caller,
+            address,
+            count * IOVEC_BYTES as u32,
+            IOVECS_MAX * IOVEC_BYTES as u32,
+        )?;
         let mut rest = Vec::with_capacity(count as usize);
         let mut left = 0_u32;
         // Taken from the end, so the last comes first.
@@ -81,7 +102,10 @@ impl Buffers {
                 rest.push((address, len as usize));
             }
         }
-        Ok(Self { rest, left: left as usize })
+        Ok(Self {
+            rest,
+            left: left as usize,
+        })
     }
 
     /// The next piece of a buffer, of at most `max` bytes.
@@ -123,7 +147,10 @@ impl Buffers {
 }
 
 fn word(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u32::from_le_bytes(*bytes))
+    bytes
+        .get(at..)
+        .and_then(|bytes| bytes.first_chunk())
+        .map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
 
 /// Goes on after a failed piece: what was moved before counts.
@@ -152,7 +179,13 @@ async fn fd_write(caller: &mut Caller<'_, IsolateState>, fd: u32, iovecs: (u32, 
     write_count(caller, out, total)
 }
 
-async fn fd_pwrite(caller: &mut Caller<'_, IsolateState>, fd: u32, iovecs: (u32, u32), offset: u64, out: u32) -> Result<()> {
+async fn fd_pwrite(
+    caller: &mut Caller<'_, IsolateState>,
+    fd: u32,
+    iovecs: (u32, u32),
+    offset: u64,
+    out: u32,
+) -> Result<()> {
     guest_memory::check_writable(caller, out, 4)?;
     let buffers = Buffers::read(caller, iovecs)?;
     let total = write_file(caller, fd, buffers, Position::At(offset)).await?;
@@ -170,7 +203,13 @@ async fn fd_read(caller: &mut Caller<'_, IsolateState>, fd: u32, iovecs: (u32, u
     write_count(caller, out, total)
 }
 
-async fn fd_pread(caller: &mut Caller<'_, IsolateState>, fd: u32, iovecs: (u32, u32), offset: u64, out: u32) -> Result<()> {
+async fn fd_pread(
+    caller: &mut Caller<'_, IsolateState>,
+    fd: u32,
+    iovecs: (u32, u32),
+    offset: u64,
+    out: u32,
+) -> Result<()> {
     guest_memory::check_writable(caller, out, 4)?;
     let buffers = Buffers::read(caller, iovecs)?;
     let total = read_file(caller, fd, buffers, Position::At(offset)).await?;
@@ -211,7 +250,12 @@ async fn read_stdin(caller: &mut Caller<'_, IsolateState>, mut buffers: Buffers)
 }
 
 /// Writes to what `wasmtime_wasi` has open, until all is written or a piece was not taken whole.
-async fn write_file(caller: &mut Caller<'_, IsolateState>, fd: u32, mut buffers: Buffers, position: Position) -> Result<usize> {
+async fn write_file(
+    caller: &mut Caller<'_, IsolateState>,
+    fd: u32,
+    mut buffers: Buffers,
+    position: Position,
+) -> Result<usize> {
     let mut total = 0;
     loop {
         let mut scratch = Scratch::of(buffers.gather(caller, DATA_AT as usize)?);
@@ -237,7 +281,12 @@ async fn write_file(caller: &mut Caller<'_, IsolateState>, fd: u32, mut buffers:
 }
 
 /// Reads from what `wasmtime_wasi` has open, until the buffers are full or a piece was not filled.
-async fn read_file(caller: &mut Caller<'_, IsolateState>, fd: u32, mut buffers: Buffers, position: Position) -> Result<usize> {
+async fn read_file(
+    caller: &mut Caller<'_, IsolateState>,
+    fd: u32,
+    mut buffers: Buffers,
+    position: Position,
+) -> Result<usize> {
     let mut total = 0;
     loop {
         let len = buffers.left.min(PIECE_BYTES);
