@@ -85,7 +85,8 @@ bench: build guests ## Runs the benchmarks, side by side with Node where it is i
 fuzz: setup ## Fuzzes what reads a guest's bytes
 	scripts/fuzz.sh
 
-docs: ## Builds the API documentation into target/doc
+docs: setup ## Writes the generated documents, and the API documentation into target/doc
+	$(CARGO) run --release -p nodule-tests --bin docs
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --release --no-deps --workspace
 
 install: build ## Installs the binary to $(DESTDIR)$(PREFIX)/bin

@@ -16,6 +16,7 @@
 //! | `process_streams` | nothing written is lost, nothing unread is waited for |
 //! | `process_warnings` | what is printed, what is emitted, what flags change |
 //! | `timers` | timers and the order of turns |
+//! | `library` | embedding: plugins, host functions, streams, terminate in every state; imports from C |
 //! | `ledger` | every API id has a state, and every claim a test |
 //! | `tidy` | the style of the sources |
 //! | `guests`, `support` | no tests: the list of guest programs; running them |
@@ -31,6 +32,7 @@ mod guests;
 mod hostile;
 mod hostile_arguments;
 mod ledger;
+mod library;
 mod neighbours;
 mod process_attributes;
 mod process_dlopen;
