@@ -24,7 +24,7 @@ C_GUESTS   := $(C_SOURCES:guests/c/%.c=guests/target/c/%.wasm)
 C_HEADERS  := $(wildcard guest-sdk/include/*.h)
 C_WARNINGS := -Wall -Wextra
 
-.PHONY: help setup build guests rust-guests c-guests run test lint bench fuzz docs install clean
+.PHONY: help setup build guests rust-guests c-guests outside run test lint bench fuzz docs install clean
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,7 +49,10 @@ guests/target/c/%.wasm: guests/c/%.c $(C_HEADERS) scripts/guest-cc.sh | setup
 run: build guests ## Runs a guest: make run GUEST=hello ARGS='one two'
 	$(NODULE) run $(GUESTS_OUT)/$(GUEST).wasm $(ARGS)
 
-test: build guests ## Runs all tests: unit, integration and documentation
+outside: setup ## Fetches and builds modules that others wrote, for the tests
+	scripts/outside-modules.sh
+
+test: build guests outside ## Runs all tests: unit, integration and documentation
 	$(CARGO) test --release --workspace
 
 lint: setup ## Checks format and lints of host, guests and scripts; warnings are errors
