@@ -28,7 +28,7 @@ C_WARNINGS := -Wall -Wextra
 SIDE_SOURCES := $(wildcard guests/side/*.c guests/side/*.rs)
 SIDE_MODULES := $(patsubst guests/side/%,guests/target/side/%.wasm,$(basename $(SIDE_SOURCES)))
 
-.PHONY: help setup build guests rust-guests c-guests side-modules run test lint bench fuzz docs install clean
+.PHONY: help setup build guests rust-guests c-guests side-modules outside run test lint bench fuzz docs install clean
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,7 +66,10 @@ guests/target/side/%.wasm: guests/side/%.rs scripts/guest-side.sh | setup
 run: build guests ## Runs a guest: make run GUEST=hello ARGS='one two'
 	$(NODULE) run $(GUESTS_OUT)/$(GUEST).wasm $(ARGS)
 
-test: build guests ## Runs all tests: unit, integration and documentation
+outside: setup ## Fetches and builds modules that others wrote, for the tests
+	scripts/outside-modules.sh
+
+test: build guests outside ## Runs all tests: unit, integration and documentation
 	$(CARGO) test --release --workspace
 
 lint: setup ## Checks format and lints of host, guests and scripts; warnings are errors

@@ -42,7 +42,7 @@ fn register_getter(linker: &mut Linker<IsolateState>, name: &'static str, get: f
 }
 
 fn getgroups(caller: &mut Caller<'_, IsolateState>, out: SizedBuffer) -> Result<(), HostError> {
-    caller.data().permissions.check_sys("getgroups")?;
+    let _granted = caller.data().permissions.check_sys("getgroups")?;
     out.write_value(caller, &identity::getgroups()?)
 }
 
@@ -66,7 +66,7 @@ async fn run_setter(
 ) -> Result<(), HostError> {
     caller.data().process.require_main(&format!("process.{name}()"))?;
     let value: Value = read_value(caller, value, value_len)?;
-    caller.data().permissions.check_sys(name)?;
+    let _granted = caller.data().permissions.check_sys(name)?;
     let done: Result<(), Box<ErrorRecord>> = tokio::task::spawn_blocking(move || set(&value)).await.map_err(HostError::internal)?;
     Ok(done?)
 }
