@@ -11,7 +11,11 @@ fn main() {
     let lock = fs::read_to_string("../Cargo.lock").unwrap_or_default();
     let mut text = String::from("/// Name and version.\npub const LOCKED: &[(&str, &str)] = &[\n");
     for package in lock.split("[[package]]") {
-        let field = |name: &str| package.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = \"")?.strip_suffix('"'));
+        let field = |name: &str| {
+            package
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(" = \"")?.strip_suffix('"'))
+        };
         if let (Some(name), Some(version)) = (field("name"), field("version"))
             && NAMED.contains(&name)
         {

@@ -18,7 +18,9 @@ pub fn memory(caller: &mut Caller<'_, IsolateState>) -> Result<Memory> {
     caller
         .get_export("memory")
         .and_then(wasmtime::Extern::into_memory)
-        .ok_or_else(|| HostError::trap("the module calls an import with pointers but exports no memory named \"memory\""))
+        .ok_or_else(|| {
+            HostError::trap("the module calls an import with pointers but exports no memory named \"memory\"")
+        })
 }
 
 fn fault() -> HostError {
@@ -31,13 +33,13 @@ fn range(ptr: u32, len: usize, size: usize) -> Result<std::ops::Range<usize>> {
     Ok(start..end)
 }
 
-fn slice<'a>(memory: Memory, context: &'a impl AsContext, ptr: u32, len: usize) -> Result<&'a [u8]> {
+fn slice(memory: Memory, context: &impl AsContext, ptr: u32, len: usize) -> Result<&[u8]> {
     let data = memory.data(context);
     let range = range(ptr, len, data.len())?;
     Ok(&data[range])
 }
 
-fn slice_mut<'a, C: AsContextMut>(memory: Memory, context: &'a mut C, ptr: u32, len: usize) -> Result<&'a mut [u8]> {
+fn slice_mut(memory: Memory, context: &mut impl AsContextMut, ptr: u32, len: usize) -> Result<&mut [u8]> {
     let data = memory.data_mut(context);
     let range = range(ptr, len, data.len())?;
     Ok(&mut data[range])
@@ -72,10 +74,19 @@ pub fn read_path(caller: &mut Caller<'_, IsolateState>, ptr: u32, len: u32) -> R
 }
 
 /// Decodes a CBOR value of any type that `serde` knows.
-pub fn read_value<T: serde::de::DeserializeOwned>(caller: &mut Caller<'_, IsolateState>, ptr: u32, len: u32) -> Result<T> {
+pub fn read_value<T: serde::de::DeserializeOwned>(
+    caller: &mut Caller<'_, IsolateState>,
+    ptr: u32,
+    len: u32,
+) -> Result<T> {
     let bytes = read_bytes(caller, ptr, len, nodule_abi::limits::VALUE_BYTES_MAX)?;
-    nodule_abi::value::from_slice(&bytes)
-        .map_err(|error| ErrorRecord::new(ErrorCode::InvalidArgValue, format!("value that cannot be decoded: {error}")).into())
+    nodule_abi::value::from_slice(&bytes).map_err(|error| {
+        ErrorRecord::new(
+            ErrorCode::InvalidArgValue,
+            format!("value that cannot be decoded: {error}"),
+        )
+        .into()
+    })
 }
 
 /// Writes bytes.
@@ -116,8 +127,8 @@ pub struct SizedBuffer {
 impl SizedBuffer {
     /// Writes the length, and the bytes if they fit; `ERANGE` if not.
     pub fn write(self, caller: &mut Caller<'_, IsolateState>, bytes: &[u8]) -> Result<()> {
-        let len = u32::try_from(bytes.len())
-            .map_err(|_| ErrorRecord::new(ErrorCode::Erange, "result of 4 GiB or more"))?;
+        let len =
+            u32::try_from(bytes.len()).map_err(|_| ErrorRecord::new(ErrorCode::Erange, "result of 4 GiB or more"))?;
         write_u32(caller, self.len_ptr, len)?;
         if len > self.cap {
             return Err(ErrorRecord::new(ErrorCode::Erange, "buffer too small").into());

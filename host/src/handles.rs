@@ -85,19 +85,36 @@ pub struct Handles {
 impl Handles {
     /// An empty table for at most `max` open handles.
     pub fn new(max: usize) -> Self {
-        Self { entries: HashMap::new(), last: 0, max, keeping_alive: 0 }
+        Self {
+            entries: HashMap::new(),
+            last: 0,
+            max,
+            keeping_alive: 0,
+        }
     }
 
     /// Adds a resource. `EMFILE` when the table is full. `active`: whether it can produce events from now on.
     pub fn insert(&mut self, resource: Resource, active: bool) -> Result<Handle> {
-        let full = || ErrorRecord::new(ErrorCode::Emfile, format!("more than {} open handles (raise it with --max-handles)", self.max));
+        let full = || {
+            ErrorRecord::new(
+                ErrorCode::Emfile,
+                format!("more than {} open handles (raise it with --max-handles)", self.max),
+            )
+        };
         if self.entries.len() >= self.max {
             return Err(full().into());
         }
         let number = self.last.checked_add(1).ok_or_else(full)?;
         self.last = number;
         let handle = Handle(number);
-        self.entries.insert(handle, Entry { resource, referenced: true, active });
+        self.entries.insert(
+            handle,
+            Entry {
+                resource,
+                referenced: true,
+                active,
+            },
+        );
         self.keeping_alive += usize::from(active);
         Ok(handle)
     }
@@ -108,7 +125,10 @@ impl Handles {
 
     /// The resource behind a handle.
     pub fn get(&self, handle: Handle) -> Result<&Resource> {
-        self.entries.get(&handle).map(|entry| &entry.resource).ok_or_else(|| Self::closed(handle))
+        self.entries
+            .get(&handle)
+            .map(|entry| &entry.resource)
+            .ok_or_else(|| Self::closed(handle))
     }
 
     /// Removes a handle and gives its resource back.
@@ -139,7 +159,10 @@ impl Handles {
 
     /// Whether a handle may keep the isolate alive.
     pub fn is_referenced(&self, handle: Handle) -> Result<bool> {
-        self.entries.get(&handle).map(|entry| entry.referenced).ok_or_else(|| Self::closed(handle))
+        self.entries
+            .get(&handle)
+            .map(|entry| entry.referenced)
+            .ok_or_else(|| Self::closed(handle))
     }
 
     /// Whether anything keeps the isolate alive.

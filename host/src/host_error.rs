@@ -55,7 +55,10 @@ pub fn respond(caller: &mut Caller<'_, IsolateState>, result: Result<(), HostErr
         Err(HostError::Errno(record)) => record,
         Err(HostError::Internal(error)) => {
             tracing::error!(%error, "a host function failed");
-            Box::new(ErrorRecord::new(ErrorCode::Internal, "internal error of the host; see its log"))
+            Box::new(ErrorRecord::new(
+                ErrorCode::Internal,
+                "internal error of the host; see its log",
+            ))
         }
     };
     let code = record.error_code().unwrap_or(ErrorCode::Internal);

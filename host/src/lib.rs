@@ -47,7 +47,15 @@
 //! # Ok(()) }
 //! ```
 #![deny(unsafe_code)]
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking"))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "a test fails by panicking"
+    )
+)]
 
 pub mod cli;
 mod error_area;
@@ -68,7 +76,7 @@ pub mod wasi;
 pub use nodule_abi as abi;
 pub use permissions::Permissions;
 pub use runtime::{
-    Cache, EngineOptions, ExitStatus, Host, HostBuilder, Isolate, IsolateBuilder, IsolateId, IsolateRole, IsolateState, Limits, Module,
-    ModuleError, OnMemoryLimit, Optimize, Plugin,
+    Cache, EngineOptions, ExitStatus, Host, HostBuilder, Isolate, IsolateBuilder, IsolateId, IsolateRole, IsolateState,
+    Limits, Module, ModuleError, OnMemoryLimit, Optimize, Plugin,
 };
 pub use wasmtime;

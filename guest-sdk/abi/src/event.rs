@@ -20,7 +20,11 @@ const _: () = assert!(size_of::<EventRecord>() == EVENT_RECORD_BYTES);
 impl EventRecord {
     /// A record of `kind` about `handle`.
     pub const fn new(kind: EventKind, handle: u32, args: [u64; 3]) -> Self {
-        Self { kind: kind as u32, handle, args }
+        Self {
+            kind: kind as u32,
+            handle,
+            args,
+        }
     }
 
     /// The bytes as they lie in guest memory.

@@ -16,7 +16,10 @@ pub fn c_header() -> String {
          #ifdef __cplusplus\nextern \"C\" {\n#endif\n\n",
     );
     text.push_str(&format!("#define NODULE_ABI_VERSION {ABI_VERSION}\n"));
-    text.push_str(&format!("#define NODULE_HOOK_BUFFER_BYTES {}\n\n", limits::HOOK_BUFFER_BYTES));
+    text.push_str(&format!(
+        "#define NODULE_HOOK_BUFFER_BYTES {}\n\n",
+        limits::HOOK_BUFFER_BYTES
+    ));
     text.push_str(&format!(
         "/* Put once into a program, at file scope: states the ABI it was built for. */\n\
          #define NODULE_DECLARE_ABI() \\\n    \
@@ -55,8 +58,16 @@ fn push_comment_lines(text: &mut String, lines: &[&str]) {
 fn push_import(text: &mut String, area: &Area, import: &Import) {
     text.push_str("\n/*\n");
     push_comment_lines(text, import.docs);
-    let params: Vec<_> = import.params.iter().map(|param| format!("{}{}", param.c, param.name)).collect();
-    let params = if params.is_empty() { String::from("void") } else { params.join(", ") };
+    let params: Vec<_> = import
+        .params
+        .iter()
+        .map(|param| format!("{}{}", param.c, param.name))
+        .collect();
+    let params = if params.is_empty() {
+        String::from("void")
+    } else {
+        params.join(", ")
+    };
     let result = import.result.as_ref().map_or("void ", |result| result.c);
     text.push_str(&format!(
         " */\n__attribute__((import_module(\"{}\"), import_name(\"{}\")))\n{result}nodule_{}_{}({params});\n",

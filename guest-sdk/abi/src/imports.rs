@@ -104,9 +104,15 @@ pub struct Area {
 pub const NAMESPACE_PREFIX: &str = "nodule:";
 
 macro_rules! result_of {
-    () => { None };
+    () => {
+        None
+    };
     ($ret:ty) => {
-        Some(Param { name: "result", wasm: <$ret as AbiType>::WASM, c: <$ret as AbiType>::C })
+        Some(Param {
+            name: "result",
+            wasm: <$ret as AbiType>::WASM,
+            c: <$ret as AbiType>::C,
+        })
     };
 }
 

@@ -25,7 +25,10 @@ pub fn number(name: &str) -> Option<i32> {
         "SIGIOT" => Some(6),
         "SIGPOLL" => Some(29),
         "SIGBREAK" => Some(SIGBREAK),
-        _ => SIGNALS.iter().find(|(known, _)| *known == name).map(|(_, number)| *number),
+        _ => SIGNALS
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, number)| *number),
     }
 }
 
@@ -34,5 +37,8 @@ pub fn name(number: i32) -> Option<&'static str> {
     if number == SIGBREAK {
         return Some("SIGBREAK");
     }
-    SIGNALS.iter().find(|(_, known)| *known == number).map(|(name, _)| *name)
+    SIGNALS
+        .iter()
+        .find(|(_, known)| *known == number)
+        .map(|(name, _)| *name)
 }

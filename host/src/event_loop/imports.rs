@@ -23,18 +23,36 @@ pub fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()> {
             respond(&mut caller, result)
         })
     })?;
-    linker.func_wrap(AREA, "ref_handle", |mut caller: Caller<'_, IsolateState>, handle: u32| {
-        let result = caller.data_mut().handles.set_referenced(Handle::from_guest(handle), true);
-        respond(&mut caller, result.map_err(HostError::from))
-    })?;
-    linker.func_wrap(AREA, "unref_handle", |mut caller: Caller<'_, IsolateState>, handle: u32| {
-        let result = caller.data_mut().handles.set_referenced(Handle::from_guest(handle), false);
-        respond(&mut caller, result.map_err(HostError::from))
-    })?;
-    linker.func_wrap(AREA, "has_ref", |mut caller: Caller<'_, IsolateState>, handle: u32, out: u32| {
-        let result = has_ref(&mut caller, handle, out);
-        respond(&mut caller, result)
-    })?;
+    linker.func_wrap(
+        AREA,
+        "ref_handle",
+        |mut caller: Caller<'_, IsolateState>, handle: u32| {
+            let result = caller
+                .data_mut()
+                .handles
+                .set_referenced(Handle::from_guest(handle), true);
+            respond(&mut caller, result.map_err(HostError::from))
+        },
+    )?;
+    linker.func_wrap(
+        AREA,
+        "unref_handle",
+        |mut caller: Caller<'_, IsolateState>, handle: u32| {
+            let result = caller
+                .data_mut()
+                .handles
+                .set_referenced(Handle::from_guest(handle), false);
+            respond(&mut caller, result.map_err(HostError::from))
+        },
+    )?;
+    linker.func_wrap(
+        AREA,
+        "has_ref",
+        |mut caller: Caller<'_, IsolateState>, handle: u32, out: u32| {
+            let result = has_ref(&mut caller, handle, out);
+            respond(&mut caller, result)
+        },
+    )?;
     linker.func_wrap(AREA, "close", |mut caller: Caller<'_, IsolateState>, handle: u32| {
         let result = close(caller.data_mut(), Handle::from_guest(handle));
         respond(&mut caller, result)
@@ -47,7 +65,9 @@ async fn wait(
     (events_ptr, cap, timeout_ns, keep_alive, count_ptr): (u32, u32, i64, u32, u32),
 ) -> Result<(), HostError> {
     if cap == 0 || cap > EVENT_BATCH_MAX {
-        return Err(ErrorRecord::out_of_range("cap", &format!(">= 1 && <= {EVENT_BATCH_MAX}"), &cap.to_string()).into());
+        return Err(
+            ErrorRecord::out_of_range("cap", &format!(">= 1 && <= {EVENT_BATCH_MAX}"), &cap.to_string()).into(),
+        );
     }
     guest_memory::check_writable(caller, events_ptr, cap as usize * EVENT_RECORD_BYTES)?;
     guest_memory::check_writable(caller, count_ptr, 4)?;
@@ -62,7 +82,12 @@ async fn wait(
 
 /// Queued records first, then due timers; waits when there are none. Nothing when the time is over,
 /// or when nothing ref'd is left and the guest has no reason of its own to stay.
-async fn next_records(state: &mut IsolateState, max: usize, deadline: Option<Instant>, keep_alive: bool) -> Result<Vec<EventRecord>, HostError> {
+async fn next_records(
+    state: &mut IsolateState,
+    max: usize,
+    deadline: Option<Instant>,
+    keep_alive: bool,
+) -> Result<Vec<EventRecord>, HostError> {
     loop {
         serve_requests(state).map_err(HostError::Trap)?;
         let mut records = state.shared.events.take(max);

@@ -13,12 +13,18 @@ const AREA: &str = namespace::os;
 
 /// Registers the area.
 pub fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()> {
-    linker.func_wrap(AREA, "cpus", |mut caller: Caller<'_, IsolateState>, ptr: u32, cap: u32, len_ptr: u32| {
-        let cpus = Value::array(super::cpus().iter().map(describe));
-        let result = SizedBuffer { ptr, cap, len_ptr }.write_value(&mut caller, &cpus);
-        respond(&mut caller, result)
+    linker.func_wrap(
+        AREA,
+        "cpus",
+        |mut caller: Caller<'_, IsolateState>, ptr: u32, cap: u32, len_ptr: u32| {
+            let cpus = Value::array(super::cpus().iter().map(describe));
+            let result = SizedBuffer { ptr, cap, len_ptr }.write_value(&mut caller, &cpus);
+            respond(&mut caller, result)
+        },
+    )?;
+    linker.func_wrap(AREA, "available_parallelism", || {
+        u32::try_from(super::available_parallelism()).unwrap_or(u32::MAX)
     })?;
-    linker.func_wrap(AREA, "available_parallelism", || u32::try_from(super::available_parallelism()).unwrap_or(u32::MAX))?;
     Ok(())
 }
 

@@ -34,7 +34,11 @@ fn next_path(directory: &Path) -> PathBuf {
 
 /// Writes the core dump that came with `error` and ends the process by the signal of the request.
 pub fn dump_and_abort(store: &mut Store<IsolateState>, error: &wasmtime::Error, request: AbortRequest) -> ! {
-    debug_assert_eq!(store.data().role, IsolateRole::Main, "only a main isolate may end the process");
+    debug_assert_eq!(
+        store.data().role,
+        IsolateRole::Main,
+        "only a main isolate may end the process"
+    );
     if let Some(dump) = error.downcast_ref::<WasmCoreDump>() {
         let directory = store.data().process.dump_directory();
         let path = next_path(&directory);

@@ -27,12 +27,20 @@ pub const fn arch() -> &'static str {
 
 /// `process.platform`: the operating system in Node's spelling.
 pub const fn platform() -> &'static str {
-    if cfg!(target_os = "macos") { "darwin" } else { std::env::consts::OS }
+    if cfg!(target_os = "macos") {
+        "darwin"
+    } else {
+        std::env::consts::OS
+    }
 }
 
 /// `threadId`: 0 for the main isolate.
 pub fn thread_id(state: &IsolateState) -> u64 {
-    if state.role == IsolateRole::Main { 0 } else { state.shared.id.number() }
+    if state.role == IsolateRole::Main {
+        0
+    } else {
+        state.shared.id.number()
+    }
 }
 
 fn strings<'a>(list: impl IntoIterator<Item = &'a str>) -> Value {
@@ -54,7 +62,9 @@ pub fn get(state: &IsolateState, name: &str) -> Option<Value> {
         "features" => features(),
         "guestArch" => "wasm32".into(),
         "pid" => std::process::id().into(),
-        "ppid" => rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get()).into(),
+        "ppid" => rustix::process::getppid()
+            .map_or(0, |pid| pid.as_raw_nonzero().get())
+            .into(),
         "title" => process.title(&state.shared).into(),
         "argv" => strings(process.argv.iter().map(String::as_str)),
         "argv0" => process.argv0.as_str().into(),
@@ -81,7 +91,9 @@ pub fn set(state: &mut IsolateState, name: &str, value: &Value) -> Result<()> {
     let process = &mut state.process;
     match name {
         "title" => {
-            let text = value.as_str().ok_or_else(|| ErrorRecord::invalid_arg_type("title", "of type string", &value.describe()))?;
+            let text = value
+                .as_str()
+                .ok_or_else(|| ErrorRecord::invalid_arg_type("title", "of type string", &value.describe()))?;
             process.set_title(text);
         }
         "exitCode" => process.exit_code.set(value)?,
@@ -90,7 +102,9 @@ pub fn set(state: &mut IsolateState, name: &str, value: &Value) -> Result<()> {
         "throwDeprecation" => process.deprecation.throw_deprecation = truth(value),
         "traceDeprecation" => process.deprecation.trace_deprecation = truth(value),
         "sourceMapsEnabled" => {
-            process.source_maps = value.as_bool().ok_or_else(|| ErrorRecord::invalid_arg_type("val", "of type boolean", &value.describe()))?;
+            process.source_maps = value
+                .as_bool()
+                .ok_or_else(|| ErrorRecord::invalid_arg_type("val", "of type boolean", &value.describe()))?;
         }
         _ => {
             if let Some(report_name) = name.strip_prefix("report.") {
@@ -98,7 +112,11 @@ pub fn set(state: &mut IsolateState, name: &str, value: &Value) -> Result<()> {
                 state.process.report.set(report_name, value)?;
                 return reports::settings_changed(state, report_name, old_signal);
             }
-            let code = if get(state, name).is_some() { ErrorCode::Eperm } else { ErrorCode::Enoent };
+            let code = if get(state, name).is_some() {
+                ErrorCode::Eperm
+            } else {
+                ErrorCode::Enoent
+            };
             return Err(ErrorRecord::new(code, format!("process.{name} cannot be set")).into());
         }
     }
@@ -110,7 +128,11 @@ fn truth(value: &Value) -> Option<bool> {
     match value {
         Value::Undefined => None,
         Value::Null => Some(false),
-        other => Some(other.as_bool().unwrap_or_else(|| other.as_f64() != Some(0.0) && other.as_str() != Some(""))),
+        other => Some(
+            other
+                .as_bool()
+                .unwrap_or_else(|| other.as_f64() != Some(0.0) && other.as_str() != Some("")),
+        ),
     }
 }
 
@@ -122,25 +144,47 @@ fn debug_port(value: &Value) -> Result<u16> {
         .ok_or_else(|| ErrorRecord::invalid_arg_type("debugPort", "of type number", &value.describe()))?;
     let port = [0.0].contains(&number) || (1024.0..=65535.0).contains(&number) && number.fract() == 0.0;
     if !port {
-        return Err(ErrorRecord::out_of_range("process.debugPort", "0 or in range 1024 to 65535", &super::js_text::number(number)).into());
+        return Err(ErrorRecord::out_of_range(
+            "process.debugPort",
+            "0 or in range 1024 to 65535",
+            &super::js_text::number(number),
+        )
+        .into());
     }
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be an integer in range")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked to be an integer in range"
+    )]
     Ok(number as u16)
 }
 
 /// `process.release`.
 pub fn release() -> Value {
-    let base = concat!(env!("CARGO_PKG_REPOSITORY"), "/releases/download/v", env!("CARGO_PKG_VERSION"));
+    let base = concat!(
+        env!("CARGO_PKG_REPOSITORY"),
+        "/releases/download/v",
+        env!("CARGO_PKG_VERSION")
+    );
     Value::object([
         ("name", "nodule".to_string()),
-        ("sourceUrl", format!("{base}/nodule-v{}.tar.gz", env!("CARGO_PKG_VERSION"))),
-        ("headersUrl", format!("{base}/nodule-v{}-headers.tar.gz", env!("CARGO_PKG_VERSION"))),
+        (
+            "sourceUrl",
+            format!("{base}/nodule-v{}.tar.gz", env!("CARGO_PKG_VERSION")),
+        ),
+        (
+            "headersUrl",
+            format!("{base}/nodule-v{}-headers.tar.gz", env!("CARGO_PKG_VERSION")),
+        ),
     ])
 }
 
 /// The version of a dependency, as the build was locked to it.
 fn locked(name: &str) -> &'static str {
-    super::locked_versions::LOCKED.iter().find(|(known, _)| *known == name).map_or("", |(_, version)| version)
+    super::locked_versions::LOCKED
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map_or("", |(_, version)| version)
 }
 
 /// `process.versions`: names and versions, all strings.
@@ -160,12 +204,27 @@ fn config() -> Value {
     let variables = Value::object([
         ("host_arch", Value::from(arch())),
         ("target_arch", "wasm32".into()),
-        ("wasm_features", strings(["bulk-memory", "multi-value", "mutable-global", "reference-types", "sign-ext", "simd128", "threads", "tail-call"])),
+        (
+            "wasm_features",
+            strings([
+                "bulk-memory",
+                "multi-value",
+                "mutable-global",
+                "reference-types",
+                "sign-ext",
+                "simd128",
+                "threads",
+                "tail-call",
+            ]),
+        ),
         ("allocator_strategy", "on-demand".into()),
         ("epoch_tick_ms", 1.into()),
         ("abi_version", ABI_VERSION.into()),
     ]);
-    Value::object([("target_defaults", Value::object([("default_configuration", "Release")])), ("variables", variables)])
+    Value::object([
+        ("target_defaults", Value::object([("default_configuration", "Release")])),
+        ("variables", variables),
+    ])
 }
 
 fn features() -> Value {

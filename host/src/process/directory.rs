@@ -18,7 +18,8 @@ fn code_of(error: &std::io::Error) -> ErrorCode {
 
 /// The working directory of the process, under the guest's name for it where a grant renames it.
 pub fn cwd(permissions: &Permissions) -> Result<PathBuf> {
-    let host = std::env::current_dir().map_err(|error| ErrorRecord::system_path(code_of(&error), "uv_cwd", ".", None))?;
+    let host =
+        std::env::current_dir().map_err(|error| ErrorRecord::system_path(code_of(&error), "uv_cwd", ".", None))?;
     Ok(permissions.guest_path(&host).unwrap_or(host))
 }
 
@@ -31,7 +32,8 @@ pub fn chdir(permissions: &Permissions, path: &str) -> Result<()> {
         .dir()
         .open_dir(target.relative())
         .and_then(|directory| Ok(rustix::process::fchdir(directory)?));
-    changed.map_err(|error| ErrorRecord::system_path(code_of(&error), "chdir", &old.to_string_lossy(), Some(path)).into())
+    changed
+        .map_err(|error| ErrorRecord::system_path(code_of(&error), "chdir", &old.to_string_lossy(), Some(path)).into())
 }
 
 /// The kernel tells the mask only while setting it; this keeps two readers apart.
@@ -63,7 +65,9 @@ pub fn read_env_file(permissions: &Permissions, path: &str) -> Result<Vec<(Strin
     let failed = |error: std::io::Error| ErrorRecord::system_path(code_of(&error), "open", path, None);
     let file = target.dir().open(target.relative()).map_err(failed)?;
     let mut bytes = Vec::new();
-    file.take(ENV_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(ENV_FILE_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     if bytes.len() as u64 > ENV_FILE_BYTES_MAX {
         return Err(ErrorRecord::system_path(ErrorCode::Efbig, "read", path, None).into());
     }

@@ -25,29 +25,44 @@ impl Request {
     pub fn from_value(value: &Value, env: &EnvStore) -> Result<Self> {
         let field = |name| value.get(name).unwrap_or(&Value::Undefined);
         let file = field("file");
-        let file = file.as_str().ok_or_else(|| ErrorRecord::invalid_arg_type("execPath", "of type string", &file.describe()))?;
+        let file = file
+            .as_str()
+            .ok_or_else(|| ErrorRecord::invalid_arg_type("execPath", "of type string", &file.describe()))?;
         let args = match field("args") {
             Value::Undefined => &[],
-            args => args.as_array().ok_or_else(|| ErrorRecord::invalid_arg_type("args", "an instance of Array", &args.describe()))?,
+            args => args
+                .as_array()
+                .ok_or_else(|| ErrorRecord::invalid_arg_type("args", "an instance of Array", &args.describe()))?,
         };
         let mut texts = Vec::with_capacity(args.len());
         for (index, argument) in args.iter().enumerate() {
             let text = argument.as_str().filter(|text| !text.contains('\0'));
-            texts.push(text.ok_or_else(|| invalid_text(&format!("args[{index}]"), argument))?.to_string());
+            texts.push(
+                text.ok_or_else(|| invalid_text(&format!("args[{index}]"), argument))?
+                    .to_string(),
+            );
         }
         let env = match field("env") {
             Value::Undefined => env.all(),
             given => {
-                let object = given.as_object().ok_or_else(|| ErrorRecord::invalid_arg_type("env", "of type object", &given.describe()))?;
+                let object = given
+                    .as_object()
+                    .ok_or_else(|| ErrorRecord::invalid_arg_type("env", "of type object", &given.describe()))?;
                 let mut entries = Vec::with_capacity(object.len());
                 for (key, value) in object.entries() {
-                    let text = value.as_str().filter(|text| !text.contains('\0') && !key.contains('\0'));
+                    let text = value
+                        .as_str()
+                        .filter(|text| !text.contains('\0') && !key.contains('\0'));
                     entries.push((key.clone(), text.ok_or_else(|| invalid_text("env", given))?.to_string()));
                 }
                 entries
             }
         };
-        Ok(Self { file: file.to_string(), args: texts, env })
+        Ok(Self {
+            file: file.to_string(),
+            args: texts,
+            env,
+        })
     }
 }
 
@@ -67,7 +82,10 @@ pub fn execve(permissions: &Permissions, limits: &Limits, request: Request) -> R
     let failed = |code| ErrorRecord::system_path(code, "execve", &file, None);
     let (program, arguments) = if is_wasm(&file) {
         let _proof = permissions.check_child(&file)?;
-        let host = std::env::current_exe().map_err(|_| failed(ErrorCode::Enoent))?.to_string_lossy().into_owned();
+        let host = std::env::current_exe()
+            .map_err(|_| failed(ErrorCode::Enoent))?
+            .to_string_lossy()
+            .into_owned();
         let mut arguments = vec![host.clone(), "run".into()];
         arguments.extend(permissions.flags());
         arguments.extend(limits.flags());
@@ -79,7 +97,10 @@ pub fn execve(permissions: &Permissions, limits: &Limits, request: Request) -> R
         arguments.extend(args.into_iter().skip(1));
         (host, arguments)
     } else {
-        let search = env.iter().find(|(key, _)| key == "PATH").map_or("", |(_, value)| value.as_str());
+        let search = env
+            .iter()
+            .find(|(key, _)| key == "PATH")
+            .map_or("", |(_, value)| value.as_str());
         let cwd = std::env::current_dir().map_err(|_| failed(ErrorCode::Enoent))?;
         let program = permissions.check_run(&file, &cwd, search.as_ref())?;
         for (name, _) in &env {
@@ -89,8 +110,14 @@ pub fn execve(permissions: &Permissions, limits: &Limits, request: Request) -> R
     };
     let invalid = |_| failed(ErrorCode::Einval);
     let program = CString::new(program).map_err(invalid)?;
-    let arguments = arguments.into_iter().map(CString::new).collect::<std::result::Result<Vec<_>, _>>().map_err(invalid)?;
-    let env = env.into_iter().map(|(key, value)| CString::new(format!("{key}={value}")));
+    let arguments = arguments
+        .into_iter()
+        .map(CString::new)
+        .collect::<std::result::Result<Vec<_>, _>>()
+        .map_err(invalid)?;
+    let env = env
+        .into_iter()
+        .map(|(key, value)| CString::new(format!("{key}={value}")));
     let env = env.collect::<std::result::Result<Vec<_>, _>>().map_err(invalid)?;
     close_on_exec();
     match nix::unistd::execve(&program, &arguments, &env) {
@@ -116,11 +143,14 @@ fn cache_flag() -> String {
 
 /// By name, or by the magic in front of the file.
 fn is_wasm(file: &str) -> bool {
-    let by_name = Path::new(file).extension().is_some_and(|extension| extension == "wasm" || extension == "wat");
-    by_name || std::fs::File::open(file).is_ok_and(|mut opened| {
-        let mut magic = [0; 4];
-        std::io::Read::read_exact(&mut opened, &mut magic).is_ok() && &magic == b"\0asm"
-    })
+    let by_name = Path::new(file)
+        .extension()
+        .is_some_and(|extension| extension == "wasm" || extension == "wat");
+    by_name
+        || std::fs::File::open(file).is_ok_and(|mut opened| {
+            let mut magic = [0; 4];
+            std::io::Read::read_exact(&mut opened, &mut magic).is_ok() && &magic == b"\0asm"
+        })
 }
 
 /// Marks every fd but the standard streams.

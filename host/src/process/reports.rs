@@ -8,9 +8,11 @@ use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 use nodule_abi::value::Value;
 
 use super::attributes;
-use super::report::{ActiveResource, Destination, HeapFigures, HostFacts, LoadedModule, PreparedReport, Report, ReportInput, WasmFigures};
-use super::signals::Side;
 use super::directory;
+use super::report::{
+    ActiveResource, Destination, HeapFigures, HostFacts, LoadedModule, PreparedReport, Report, ReportInput, WasmFigures,
+};
+use super::signals::Side;
 use super::usage::CpuTime;
 use crate::permissions::Permissions;
 use crate::runtime::IsolateState;
@@ -54,13 +56,18 @@ pub fn build(state: &IsolateState, trigger: Trigger, error: Option<&ErrorRecord>
     };
     let [user_us, system_us] = state.shared.cpu.get();
     let resources = state.handles.list(state.stdio.stdin_type_name());
-    let trap = error.and_then(|error| error.code.clone()).filter(|code| code.starts_with("ERR_WASM_"));
+    let trap = error
+        .and_then(|error| error.code.clone())
+        .filter(|code| code.starts_with("ERR_WASM_"));
     let heap_bytes = state.memory_bytes() as u64;
     let input = ReportInput {
         event,
         trigger: trigger.name().to_string(),
         thread_id: attributes::thread_id(state),
-        cwd: directory::cwd(&state.permissions).unwrap_or_default().to_string_lossy().into_owned(),
+        cwd: directory::cwd(&state.permissions)
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned(),
         host: host_facts(),
         error: error.cloned(),
         heap: HeapFigures {
@@ -101,14 +108,22 @@ fn code_bytes(state: &IsolateState) -> u64 {
 }
 
 fn loaded_modules(state: &IsolateState) -> Vec<LoadedModule> {
-    let main = LoadedModule { path: state.module.name().to_string(), digest: state.module.digest() };
-    std::iter::once(main).chain(state.process.side_modules.loaded()).collect()
+    let main = LoadedModule {
+        path: state.module.name().to_string(),
+        digest: state.module.digest(),
+    };
+    std::iter::once(main)
+        .chain(state.process.side_modules.loaded())
+        .collect()
 }
 
 fn host_facts() -> HostFacts {
     let map = |value: &Value| -> BTreeMap<String, String> {
         let entries = value.as_object().map(|object| object.entries()).unwrap_or_default();
-        entries.iter().map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_string())).collect()
+        entries
+            .iter()
+            .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_string()))
+            .collect()
     };
     HostFacts {
         version: concat!("v", env!("CARGO_PKG_VERSION")).to_string(),
@@ -116,13 +131,21 @@ fn host_facts() -> HostFacts {
         platform: attributes::platform().to_string(),
         component_versions: map(&attributes::versions()),
         release: map(&attributes::release()),
-        command_line: super::title::original_arguments().iter().map(|argument| argument.to_string_lossy().into_owned()).collect(),
+        command_line: super::title::original_arguments()
+            .iter()
+            .map(|argument| argument.to_string_lossy().into_owned())
+            .collect(),
     }
 }
 
 /// Writes a report and gives the name written. The operator's own choice of a place is always allowed; one that the
 /// guest chose must lie in a directory it may write.
-pub fn write(state: &IsolateState, trigger: Trigger, error: Option<&ErrorRecord>, filename: Option<&str>) -> Result<String> {
+pub fn write(
+    state: &IsolateState,
+    trigger: Trigger,
+    error: Option<&ErrorRecord>,
+    filename: Option<&str>,
+) -> Result<String> {
     let prepared = build(state, trigger, error).prepare(&state.process.report, filename);
     let chosen_by_operator = filename.is_none_or(str::is_empty) && state.process.report_place.is_operators();
     match &prepared.destination {
@@ -138,7 +161,10 @@ pub fn write(state: &IsolateState, trigger: Trigger, error: Option<&ErrorRecord>
 /// Writes through the granted directory.
 fn write_granted(permissions: &Permissions, path: &str, prepared: &PreparedReport) -> Result<()> {
     let target = permissions.check_write(path, &directory::cwd(permissions)?)?;
-    let written = target.dir().create(target.relative()).and_then(|mut file| file.write_all(prepared.text.as_bytes()));
+    let written = target
+        .dir()
+        .create(target.relative())
+        .and_then(|mut file| file.write_all(prepared.text.as_bytes()));
     written.map_err(|error| {
         let code = ErrorCode::from_errno(error.raw_os_error().unwrap_or(libc::EIO));
         ErrorRecord::system_path(code, "open", path, None).into()
@@ -192,7 +218,11 @@ pub fn settings_changed(state: &mut IsolateState, name: &str, old_signal: Option
 /// The signal on which a report is written now, if any.
 pub fn report_signal(state: &IsolateState) -> Option<i32> {
     let settings = &state.process.report;
-    if settings.on_signal() { nodule_abi::signal::number(settings.signal()) } else { None }
+    if settings.on_signal() {
+        nodule_abi::signal::number(settings.signal())
+    } else {
+        None
+    }
 }
 
 /// Who chose the place of reports.

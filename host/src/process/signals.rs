@@ -79,7 +79,9 @@ fn is_fault(signal: libc::c_int) -> bool {
 
 fn install(signal: i32) -> io::Result<()> {
     let index = usize::try_from(signal).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
-    let slot = PREVIOUS.get(index).ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+    let slot = PREVIOUS
+        .get(index)
+        .ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
     // SAFETY: an all-zero sigaction is a valid value to fill.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     // SAFETY: as above.
@@ -104,7 +106,9 @@ fn install(signal: i32) -> io::Result<()> {
 }
 
 fn restore(signal: i32) {
-    let Some(slot) = usize::try_from(signal).ok().and_then(|index| PREVIOUS.get(index)) else { return };
+    let Some(slot) = usize::try_from(signal).ok().and_then(|index| PREVIOUS.get(index)) else {
+        return;
+    };
     let previous = slot.load(Ordering::Acquire);
     if !previous.is_null() {
         // SAFETY: a leaked box that `install` stored; it was the process's own action.
@@ -156,7 +160,9 @@ struct Wanted {
 
 impl std::fmt::Debug for SignalListener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SignalListener").field("running", &self.reader.is_some()).finish_non_exhaustive()
+        f.debug_struct("SignalListener")
+            .field("running", &self.reader.is_some())
+            .finish_non_exhaustive()
     }
 }
 
@@ -182,7 +188,10 @@ impl SignalListener {
                     on_host(signal);
                 }
             };
-            Shared { deliver: Box::new(deliver), listening: Mutex::default() }
+            Shared {
+                deliver: Box::new(deliver),
+                listening: Mutex::default(),
+            }
         });
         Self { shared, reader: None }
     }
@@ -195,7 +204,12 @@ impl SignalListener {
         if signal::name(signal).is_none() || matches!(signal, libc::SIGKILL | libc::SIGSTOP) {
             return Err(ErrorRecord::system(ErrorCode::Einval, "signal").into());
         }
-        let failed = |error: io::Error| ErrorRecord::system(ErrorCode::from_errno(error.raw_os_error().unwrap_or(libc::EIO)), "signal");
+        let failed = |error: io::Error| {
+            ErrorRecord::system(
+                ErrorCode::from_errno(error.raw_os_error().unwrap_or(libc::EIO)),
+                "signal",
+            )
+        };
         self.start_reader().map_err(failed)?;
         let mut listening = self.shared.listening.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = listening.entry(signal).or_default();
@@ -212,7 +226,9 @@ impl SignalListener {
     /// Stops to listen; the last one restores the previous action.
     pub fn unlisten(&mut self, signal: i32, side: Side) {
         let mut listening = self.shared.listening.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(wanted) = listening.get_mut(&signal) else { return };
+        let Some(wanted) = listening.get_mut(&signal) else {
+            return;
+        };
         match side {
             Side::Guest => wanted.guest = false,
             Side::Host => wanted.host = false,
@@ -244,7 +260,9 @@ impl SignalListener {
             while let Ok(mut ready) = read.readable().await {
                 match rustix::io::read(read.get_ref(), &mut bytes) {
                     Ok(0) => break,
-                    Ok(count) => bytes[..count].iter().for_each(|signal| (shared.deliver)(i32::from(*signal))),
+                    Ok(count) => bytes[..count]
+                        .iter()
+                        .for_each(|signal| (shared.deliver)(i32::from(*signal))),
                     Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),
                     Err(rustix::io::Errno::INTR) => {}
                     Err(_) => break,

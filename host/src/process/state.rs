@@ -116,13 +116,27 @@ pub struct ProcessState {
 }
 
 impl ProcessState {
-    pub(crate) fn new(options: ProcessOptions, module: &Module, permissions: &Permissions, role: IsolateRole) -> Result<Self> {
+    pub(crate) fn new(
+        options: ProcessOptions,
+        module: &Module,
+        permissions: &Permissions,
+        role: IsolateRole,
+    ) -> Result<Self> {
         let env = EnvStore::from_os(|name| permissions.has("env", Some(name)), options.env)?;
-        let defaults = options.env_defaults.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let defaults = options
+            .env_defaults
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()));
         env.set_missing(defaults)?;
-        let exec_path = std::env::current_exe().unwrap_or_default().to_string_lossy().into_owned();
+        let exec_path = std::env::current_exe()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let main_module = module.path().map(|path| path.to_string_lossy().into_owned());
-        let mut argv = vec![exec_path.clone(), main_module.clone().unwrap_or_else(|| module.name().to_string())];
+        let mut argv = vec![
+            exec_path.clone(),
+            main_module.clone().unwrap_or_else(|| module.name().to_string()),
+        ];
         argv.extend(options.args);
         if let (IsolateRole::Main, Some(text)) = (role, &options.title) {
             title::set(text);
@@ -130,7 +144,10 @@ impl ProcessState {
         Ok(Self {
             env,
             argv,
-            argv0: title::original_arguments().first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+            argv0: title::original_arguments()
+                .first()
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default(),
             exec_argv: options.exec_argv,
             exec_path,
             main_module,
@@ -138,7 +155,11 @@ impl ProcessState {
             warnings: WarningPrinter::new(options.warnings),
             deprecation: options.deprecation,
             unhandled_rejections: options.unhandled_rejections,
-            report_place: if options.report_place_given { ReportPlace::Operator } else { ReportPlace::Unset },
+            report_place: if options.report_place_given {
+                ReportPlace::Operator
+            } else {
+                ReportPlace::Unset
+            },
             report: options.report,
             debug_port: options.debug_port.unwrap_or(DEBUG_PORT_DEFAULT),
             source_maps: options.source_maps.unwrap_or(true),

@@ -26,11 +26,17 @@ impl Cache {
     /// Opens (and creates) a cache directory. Refuses one that others could write into.
     pub fn open(directory: impl Into<PathBuf>) -> std::io::Result<Self> {
         let directory = directory.into();
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&directory)?;
         let metadata = std::fs::metadata(&directory)?;
         let own = metadata.uid() == rustix::process::geteuid().as_raw();
         if !own || metadata.mode() & 0o022 != 0 {
-            let reason = format!("{} must belong to you and be writable by nobody else (chmod 700), because cached code is trusted", directory.display());
+            let reason = format!(
+                "{} must belong to you and be writable by nobody else (chmod 700), because cached code is trusted",
+                directory.display()
+            );
             return Err(std::io::Error::new(std::io::ErrorKind::PermissionDenied, reason));
         }
         Ok(Self { directory })
@@ -38,7 +44,11 @@ impl Cache {
 
     /// The default directory: `$NODULE_CACHE_DIR`, else `$XDG_CACHE_HOME/nodule`, else `$HOME/.cache/nodule`.
     pub fn default_directory() -> Option<PathBuf> {
-        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let variable = |name| {
+            std::env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
         variable("NODULE_CACHE_DIR")
             .or_else(|| Some(variable("XDG_CACHE_HOME")?.join("nodule")))
             .or_else(|| Some(variable("HOME")?.join(".cache/nodule")))
@@ -54,11 +64,15 @@ impl Cache {
         engine.precompile_compatibility_hash().hash(&mut settings);
         env!("CARGO_PKG_VERSION").hash(&mut settings);
         let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.directory.join(format!("{digest}-{:016x}.cwasm", settings.finish()))
+        self.directory
+            .join(format!("{digest}-{:016x}.cwasm", settings.finish()))
     }
 
     /// The compiled form of the module with this digest.
-    #[allow(unsafe_code, reason = "loading compiled code is unsafe by nature; the directory is checked at open")]
+    #[allow(
+        unsafe_code,
+        reason = "loading compiled code is unsafe by nature; the directory is checked at open"
+    )]
     pub(super) fn load(&self, engine: &Engine, digest: &Digest) -> Option<wasmtime::Module> {
         let path = self.path(engine, digest);
         let file = std::fs::File::open(&path).ok()?;
@@ -84,7 +98,11 @@ impl Cache {
     fn try_store(&self, path: &Path, code: &[u8]) -> std::io::Result<()> {
         let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
         let temporary = self.directory.join(format!(".{}-{sequence}.tmp", std::process::id()));
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&temporary)?;
         let written = file.write_all(code).and_then(|()| std::fs::rename(&temporary, path));
         if written.is_err() {
             // Best effort: the error that counts is the first one.

@@ -42,7 +42,11 @@ pub struct EngineOptions {
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { optimize: Optimize::default(), max_stack_bytes: 1 << 20, fuel: false }
+        Self {
+            optimize: Optimize::default(),
+            max_stack_bytes: 1 << 20,
+            fuel: false,
+        }
     }
 }
 
@@ -93,25 +97,30 @@ impl Ticker {
         let shared = Arc::new(TickerShared::default());
         let ticker_shared = Arc::clone(&shared);
         let engine = engine.weak();
-        let handle = std::thread::Builder::new().name("nodule-ticker".into()).spawn(move || {
-            let mut idle_ticks = 0;
-            while !ticker_shared.stopped.load(Ordering::Acquire) {
-                if ticker_shared.running.load(Ordering::Acquire) > 0 {
-                    idle_ticks = 0;
-                } else {
-                    idle_ticks += 1;
+        let handle = std::thread::Builder::new()
+            .name("nodule-ticker".into())
+            .spawn(move || {
+                let mut idle_ticks = 0;
+                while !ticker_shared.stopped.load(Ordering::Acquire) {
+                    if ticker_shared.running.load(Ordering::Acquire) > 0 {
+                        idle_ticks = 0;
+                    } else {
+                        idle_ticks += 1;
+                    }
+                    if idle_ticks > IDLE_TICKS_MAX {
+                        park(&ticker_shared);
+                        idle_ticks = 0;
+                        continue;
+                    }
+                    std::thread::park_timeout(TICK);
+                    let Some(engine) = engine.upgrade() else { break };
+                    engine.increment_epoch();
                 }
-                if idle_ticks > IDLE_TICKS_MAX {
-                    park(&ticker_shared);
-                    idle_ticks = 0;
-                    continue;
-                }
-                std::thread::park_timeout(TICK);
-                let Some(engine) = engine.upgrade() else { break };
-                engine.increment_epoch();
-            }
-        })?;
-        Ok(Self { shared, thread: handle.thread().clone() })
+            })?;
+        Ok(Self {
+            shared,
+            thread: handle.thread().clone(),
+        })
     }
 
     /// Counts a guest as running until the guard is dropped.

@@ -29,7 +29,9 @@ struct Inner {
 
 impl std::fmt::Debug for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Host").field("cache", &self.inner.cache).finish_non_exhaustive()
+        f.debug_struct("Host")
+            .field("cache", &self.inner.cache)
+            .finish_non_exhaustive()
     }
 }
 
@@ -97,14 +99,26 @@ impl HostBuilder {
             }),
         };
         let ticker = Arc::new(Ticker::start(&engine)?);
-        Ok(Host { inner: Arc::new(Inner { options: self.options, engine, linker, cache, ticker }) })
+        Ok(Host {
+            inner: Arc::new(Inner {
+                options: self.options,
+                engine,
+                linker,
+                cache,
+                ticker,
+            }),
+        })
     }
 }
 
 impl Host {
     /// Settings, all at their defaults.
     pub fn builder() -> HostBuilder {
-        HostBuilder { options: EngineOptions::default(), cache: CacheChoice::Default, hooks: Vec::new() }
+        HostBuilder {
+            options: EngineOptions::default(),
+            cache: CacheChoice::Default,
+            hooks: Vec::new(),
+        }
     }
 
     /// A host with all defaults.

@@ -69,7 +69,10 @@ pub struct ExitStatus {
 impl ExitStatus {
     /// An end by an error.
     pub(super) fn failed(code: i64, error: impl Into<Box<ErrorRecord>>) -> Self {
-        Self { code, error: Some(error.into()) }
+        Self {
+            code,
+            error: Some(error.into()),
+        }
     }
 
     /// Whether it ended with 0 and without an error.
@@ -230,12 +233,20 @@ impl IsolateBuilder {
                 status = limited => status,
             }
         });
-        Ok(Isolate { shared, task: Some(task), stdin: pipes.stdin, stdout: pipes.stdout, stderr: pipes.stderr })
+        Ok(Isolate {
+            shared,
+            task: Some(task),
+            stdin: pipes.stdin,
+            stdout: pipes.stdout,
+            stderr: pipes.stderr,
+        })
     }
 
     /// Instantiates it for calls of its exports; a reactor's `_initialize` runs first.
     pub async fn plugin(self) -> std::result::Result<Plugin, ExitStatus> {
-        let (store, shared, host) = self.into_store().map_err(|error| ExitStatus::failed(lifecycle::code::UNCAUGHT, error))?;
+        let (store, shared, host) = self
+            .into_store()
+            .map_err(|error| ExitStatus::failed(lifecycle::code::UNCAUGHT, error))?;
         Plugin::start(store, shared, host).await
     }
 
@@ -337,7 +348,10 @@ impl Isolate {
             Ok(status) => status,
             Err(error) => {
                 tracing::error!(%error, "the task of an isolate failed");
-                let record = ErrorRecord::new(nodule_abi::error::ErrorCode::Internal, "internal error of the host; see its log");
+                let record = ErrorRecord::new(
+                    nodule_abi::error::ErrorCode::Internal,
+                    "internal error of the host; see its log",
+                );
                 ExitStatus::failed(5, record)
             }
         }

@@ -13,8 +13,8 @@ use super::limits::LimitExceeded;
 use super::module::Module;
 use super::state::{Exports, IsolateState};
 use super::trap;
-use crate::process::abort::{self, AbortRequest};
 use crate::process;
+use crate::process::abort::{self, AbortRequest};
 use crate::process::end::{ExitRequest, UncaughtError};
 use crate::stdio::Output;
 
@@ -63,7 +63,10 @@ pub(super) struct Lifecycle<'a> {
 
 impl<'a> Lifecycle<'a> {
     pub(super) fn new(store: &'a mut Store<IsolateState>) -> Self {
-        Self { store, exit_hook: ExitHook::Pending }
+        Self {
+            store,
+            exit_hook: ExitHook::Pending,
+        }
     }
 
     /// Instantiates `module`, calls `entry` and goes on to the end.
@@ -108,7 +111,9 @@ impl<'a> Lifecycle<'a> {
                         Verdict::Handled => ended = self.resume_hook().await,
                         Verdict::NotHandled => return self.uncaught(record).await,
                         Verdict::Invalid => return ExitStatus::failed(code::HOOK_INVALID, record),
-                        Verdict::Ended(Ended::Uncaught { record, .. }) => return ExitStatus::failed(code::HOOK_FAILED, record),
+                        Verdict::Ended(Ended::Uncaught { record, .. }) => {
+                            return ExitStatus::failed(code::HOOK_FAILED, record);
+                        }
                         Verdict::Ended(other) => ended = other,
                     }
                 }
@@ -118,16 +123,23 @@ impl<'a> Lifecycle<'a> {
 
     /// Instantiates and looks the exports up.
     pub(super) async fn instantiate(&mut self, module: &Module) -> Result<Instance, ExitStatus> {
-        let instance = module.pre().instantiate_async(&mut *self.store).await.map_err(|error| {
-            if self.is_trap(&error) {
-                return ExitStatus::failed(code::BOOTSTRAP, trap::error_record(&error));
-            }
-            let record = match error.downcast_ref::<LimitExceeded>() {
-                Some(limit) => (*limit.0).clone(),
-                None => ErrorRecord::new(ErrorCode::WorkerInitFailed, format!("Worker initialization failure: {}", error.root_cause())),
-            };
-            ExitStatus::failed(code::LINK, record)
-        })?;
+        let instance = module
+            .pre()
+            .instantiate_async(&mut *self.store)
+            .await
+            .map_err(|error| {
+                if self.is_trap(&error) {
+                    return ExitStatus::failed(code::BOOTSTRAP, trap::error_record(&error));
+                }
+                let record = match error.downcast_ref::<LimitExceeded>() {
+                    Some(limit) => (*limit.0).clone(),
+                    None => ErrorRecord::new(
+                        ErrorCode::WorkerInitFailed,
+                        format!("Worker initialization failure: {}", error.root_cause()),
+                    ),
+                };
+                ExitStatus::failed(code::LINK, record)
+            })?;
         let store = &mut *self.store;
         let exports = Exports {
             instance: Some(instance),
@@ -144,7 +156,9 @@ impl<'a> Lifecycle<'a> {
     }
 
     fn is_trap(&self, error: &wasmtime::Error) -> bool {
-        error.downcast_ref::<Trap>().is_some_and(|trap| *trap != Trap::OutOfFuel)
+        error
+            .downcast_ref::<Trap>()
+            .is_some_and(|trap| *trap != Trap::OutOfFuel)
     }
 
     fn classify(&mut self, result: wasmtime::Result<()>) -> Ended {
@@ -164,12 +178,18 @@ impl<'a> Lifecycle<'a> {
         let panic = self.store.data_mut().panic.take();
         let (mut record, origin) = match error.downcast_ref::<UncaughtError>() {
             Some(raised) => ((*raised.record).clone(), raised.origin),
-            None => (panic.unwrap_or_else(|| trap::error_record(&error)), Origin::UncaughtException),
+            None => (
+                panic.unwrap_or_else(|| trap::error_record(&error)),
+                Origin::UncaughtException,
+            ),
         };
         if record.stack.is_none() {
             record.stack = trap::backtrace(&error);
         }
-        Ended::Uncaught { record: Box::new(record), origin }
+        Ended::Uncaught {
+            record: Box::new(record),
+            origin,
+        }
     }
 
     fn stack_pointer(&mut self) -> Option<Val> {
@@ -186,28 +206,47 @@ impl<'a> Lifecycle<'a> {
         }
     }
 
-    async fn call<P: WasmParams + Sync, R: WasmResults + Sync>(&mut self, function: Func, arguments: P) -> Option<wasmtime::Result<R>> {
+    async fn call<P: WasmParams + Sync, R: WasmResults + Sync>(
+        &mut self,
+        function: Func,
+        arguments: P,
+    ) -> Option<wasmtime::Result<R>> {
         let function = function.typed::<P, R>(&mut *self.store).ok()?;
         Some(function.call_async(&mut *self.store, arguments).await)
     }
 
     /// Hands an uncaught error to the guest.
     async fn uncaught_hook(&mut self, record: &ErrorRecord, origin: Origin) -> Verdict {
-        let Exports { hook_buffer, uncaught, resume, memory, .. } = self.store.data().exports;
-        let Some(uncaught) = uncaught else { return Verdict::NotHandled };
-        let (Some(hook_buffer), Some(_), Some(memory)) = (hook_buffer, resume, memory) else { return Verdict::Invalid };
+        let Exports {
+            hook_buffer,
+            uncaught,
+            resume,
+            memory,
+            ..
+        } = self.store.data().exports;
+        let Some(uncaught) = uncaught else {
+            return Verdict::NotHandled;
+        };
+        let (Some(hook_buffer), Some(_), Some(memory)) = (hook_buffer, resume, memory) else {
+            return Verdict::Invalid;
+        };
         let address = match self.call::<(), i32>(hook_buffer, ()).await {
             None => return Verdict::Invalid,
             Some(Err(error)) => return Verdict::Ended(self.classify(Err(error))),
             Some(Ok(address)) => address.cast_unsigned() as usize,
         };
         let bytes = encode_bounded(record);
-        let fits = address.checked_add(HOOK_BUFFER_BYTES).is_some_and(|end| end <= memory.data_size(&*self.store));
+        let fits = address
+            .checked_add(HOOK_BUFFER_BYTES)
+            .is_some_and(|end| end <= memory.data_size(&*self.store));
         if !fits || memory.write(&mut *self.store, address, &bytes).is_err() {
             return Verdict::Invalid;
         }
         let len = i32::try_from(bytes.len()).unwrap_or(0);
-        match self.call::<(i32, i32), i32>(uncaught, (len, (origin as u32).cast_signed())).await {
+        match self
+            .call::<(i32, i32), i32>(uncaught, (len, (origin as u32).cast_signed()))
+            .await
+        {
             None => Verdict::Invalid,
             Some(Ok(0)) => Verdict::NotHandled,
             Some(Ok(_)) => Verdict::Handled,
@@ -217,7 +256,9 @@ impl<'a> Lifecycle<'a> {
 
     /// Lets the guest's loop go on.
     async fn resume_hook(&mut self) -> Ended {
-        let Some(resume) = self.store.data().exports.resume else { return Ended::Returned };
+        let Some(resume) = self.store.data().exports.resume else {
+            return Ended::Returned;
+        };
         match self.call::<(), ()>(resume, ()).await {
             Some(result) => self.classify(result),
             None => Ended::Returned,
@@ -259,12 +300,18 @@ impl<'a> Lifecycle<'a> {
                     Ended::Uncaught { record, .. } => {
                         self.print_uncaught(&record).await;
                         let code = self.store.data().process.exit_code.get().filter(|code| *code != 0);
-                        return ExitStatus { code: code.unwrap_or(code::UNCAUGHT), error: Some(record).filter(|_| error.is_none()).or(error) };
+                        return ExitStatus {
+                            code: code.unwrap_or(code::UNCAUGHT),
+                            error: Some(record).filter(|_| error.is_none()).or(error),
+                        };
                     }
                 }
             }
         }
-        ExitStatus { code: self.store.data().process.exit_code.get().unwrap_or(0), error }
+        ExitStatus {
+            code: self.store.data().process.exit_code.get().unwrap_or(0),
+            error,
+        }
     }
 }
 
@@ -275,7 +322,14 @@ fn encode_bounded(record: &ErrorRecord) -> Vec<u8> {
     if bytes.len() <= ERROR_RECORD_BYTES_MAX as usize {
         return bytes;
     }
-    let mut short = ErrorRecord { stack: None, info: None, path: None, dest: None, resource: None, ..record.clone() };
+    let mut short = ErrorRecord {
+        stack: None,
+        info: None,
+        path: None,
+        dest: None,
+        resource: None,
+        ..record.clone()
+    };
     let mut cut = short.message.len().min(ERROR_RECORD_BYTES_MAX as usize / 2);
     while !short.message.is_char_boundary(cut) {
         cut -= 1;
@@ -288,16 +342,30 @@ fn no_entry(module: &Module, entry: &str) -> ErrorRecord {
     let functions: Vec<_> = module
         .wasm()
         .exports()
-        .filter(|export| export.ty().func().is_some_and(|ty| ty.params().len() == 0 && ty.results().len() == 0))
+        .filter(|export| {
+            export
+                .ty()
+                .func()
+                .is_some_and(|ty| ty.params().len() == 0 && ty.results().len() == 0)
+        })
         .map(|export| export.name().to_string())
         .take(5)
         .collect();
     let hint = if functions.is_empty() {
         "build it as a command, or embed it as a plugin".to_string()
     } else {
-        format!("choose another with --entry; functions without parameters: {}", functions.join(", "))
+        format!(
+            "choose another with --entry; functions without parameters: {}",
+            functions.join(", ")
+        )
     };
-    ErrorRecord::new(ErrorCode::WorkerInitFailed, format!("{} exports no function \"{entry}\" without parameters and results (hint: {hint})", module.name()))
+    ErrorRecord::new(
+        ErrorCode::WorkerInitFailed,
+        format!(
+            "{} exports no function \"{entry}\" without parameters and results (hint: {hint})",
+            module.name()
+        ),
+    )
 }
 
 /// Prints what ended a main isolate, unless it was printed when it happened.
@@ -310,7 +378,10 @@ pub(super) async fn print_end(role: IsolateRole, stderr: &Output, status: &ExitS
         error.error_code(),
         Some(ErrorCode::WorkerOutOfMemory | ErrorCode::CpuLimit | ErrorCode::Deadline | ErrorCode::OutOfFuel)
     );
-    let is_late = matches!(status.code, code::LINK | code::HOOK_INVALID | code::HOOK_FAILED | code::BOOTSTRAP) || is_limit;
+    let is_late = matches!(
+        status.code,
+        code::LINK | code::HOOK_INVALID | code::HOOK_FAILED | code::BOOTSTRAP
+    ) || is_limit;
     if is_late {
         print_error(stderr, error).await;
     }

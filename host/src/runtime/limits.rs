@@ -96,23 +96,35 @@ impl LimitExceeded {
     pub(crate) fn cpu_time(limit: Duration) -> Self {
         Self::new(
             ErrorCode::CpuLimit,
-            format!("Worker terminated due to reaching its CPU limit of {} ms (raise it with --max-cpu-ms)", limit.as_millis()),
+            format!(
+                "Worker terminated due to reaching its CPU limit of {} ms (raise it with --max-cpu-ms)",
+                limit.as_millis()
+            ),
         )
     }
 
     pub(crate) fn timeout(limit: Duration) -> Self {
         Self::new(
             ErrorCode::Deadline,
-            format!("Worker terminated due to reaching its time limit of {} ms (raise it with --timeout-ms)", limit.as_millis()),
+            format!(
+                "Worker terminated due to reaching its time limit of {} ms (raise it with --timeout-ms)",
+                limit.as_millis()
+            ),
         )
     }
 
     pub(crate) fn fuel() -> Self {
-        Self::new(ErrorCode::OutOfFuel, "Worker terminated due to using up its fuel (raise it with --fuel)".into())
+        Self::new(
+            ErrorCode::OutOfFuel,
+            "Worker terminated due to using up its fuel (raise it with --fuel)".into(),
+        )
     }
 
     fn memory(reason: String) -> Self {
-        Self::new(ErrorCode::WorkerOutOfMemory, format!("Worker terminated due to reaching memory limit: {reason}"))
+        Self::new(
+            ErrorCode::WorkerOutOfMemory,
+            format!("Worker terminated due to reaching memory limit: {reason}"),
+        )
     }
 }
 
@@ -128,7 +140,12 @@ pub struct MemoryLimiter {
 
 impl MemoryLimiter {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { limits, memory_bytes: 0, table_elements: 0, pending_bytes: 0 }
+        Self {
+            limits,
+            memory_bytes: 0,
+            table_elements: 0,
+            pending_bytes: 0,
+        }
     }
 
     /// Bytes of all linear memories.
@@ -152,7 +169,10 @@ impl ResourceLimiter for MemoryLimiter {
                 return Ok(false);
             }
             let limit = self.limits.max_memory_bytes;
-            return Err(LimitExceeded::memory(format!("{wanted} bytes wanted, {limit} allowed (raise it with --max-memory)")).into());
+            return Err(LimitExceeded::memory(format!(
+                "{wanted} bytes wanted, {limit} allowed (raise it with --max-memory)"
+            ))
+            .into());
         }
         self.memory_bytes = wanted;
         self.pending_bytes = growth;

@@ -23,12 +23,20 @@ pub fn build(engine: &Engine) -> wasmtime::Result<Linker<IsolateState>> {
 
 /// Resolves all imports of a module. Refuses one built for another ABI, or with an import that the linker
 /// does not have or has with another type.
-pub fn resolve(linker: &Linker<IsolateState>, module: &Module, name: &str) -> Result<InstancePre<IsolateState>, ModuleError> {
+pub fn resolve(
+    linker: &Linker<IsolateState>,
+    module: &Module,
+    name: &str,
+) -> Result<InstancePre<IsolateState>, ModuleError> {
     for export in module.exports() {
         if let Some(wanted) = export.name().strip_prefix(hooks::ABI_EXPORT_PREFIX)
             && wanted != ABI_VERSION.to_string()
         {
-            return Err(ModuleError::AbiMismatch { name: name.into(), wanted: wanted.into(), present: ABI_VERSION });
+            return Err(ModuleError::AbiMismatch {
+                name: name.into(),
+                wanted: wanted.into(),
+                present: ABI_VERSION,
+            });
         }
     }
     linker.instantiate_pre(module).map_err(|error| {
@@ -36,7 +44,10 @@ pub fn resolve(linker: &Linker<IsolateState>, module: &Module, name: &str) -> Re
             Some(unknown) => explain(unknown.module(), unknown.name()),
             None => format!("{error:#}").replace('\n', " "),
         };
-        ModuleError::Link { name: name.into(), reason }
+        ModuleError::Link {
+            name: name.into(),
+            reason,
+        }
     })
 }
 
@@ -46,15 +57,21 @@ fn explain(namespace: &str, name: &str) -> String {
     if let Some(rest) = namespace.strip_prefix(NAMESPACE_PREFIX) {
         let (area_name, _) = rest.split_once('/').unwrap_or((rest, ""));
         return match AREAS.iter().find(|area| area.name == area_name) {
-            Some(area) if area.namespace == namespace => format!("{unknown}: {namespace} has no such function in this nodule"),
+            Some(area) if area.namespace == namespace => {
+                format!("{unknown}: {namespace} has no such function in this nodule")
+            }
             Some(area) => format!("it needs {namespace}, this nodule has {}", area.namespace),
             None => format!("{unknown}: this nodule has no area {area_name:?}"),
         };
     }
     match namespace {
         "wasi_snapshot_preview1" => format!("{unknown}: not part of WASI preview 1"),
-        "env" => format!("{unknown} (hint: symbols that the linker did not find become imports of \"env\"; link the library that has it)"),
-        "wasi_unstable" => format!("{unknown}: WASI preview 0 is not supported (hint: rebuild with a current toolchain)"),
+        "env" => format!(
+            "{unknown} (hint: symbols that the linker did not find become imports of \"env\"; link the library that has it)"
+        ),
+        "wasi_unstable" => {
+            format!("{unknown}: WASI preview 0 is not supported (hint: rebuild with a current toolchain)")
+        }
         _ => format!("{unknown} (hint: modules for JavaScript glue or another host need that host)"),
     }
 }

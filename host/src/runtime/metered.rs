@@ -21,7 +21,10 @@ pub struct CpuUsage {
 impl CpuUsage {
     /// User and system time so far, in µs.
     pub fn get(&self) -> [u64; 2] {
-        [self.user_us.load(Ordering::Relaxed), self.system_us.load(Ordering::Relaxed)]
+        [
+            self.user_us.load(Ordering::Relaxed),
+            self.system_us.load(Ordering::Relaxed),
+        ]
     }
 
     /// User and system time so far together.
@@ -31,8 +34,10 @@ impl CpuUsage {
     }
 
     fn add(&self, before: [u64; 2], after: [u64; 2]) {
-        self.user_us.fetch_add(after[0].saturating_sub(before[0]), Ordering::Relaxed);
-        self.system_us.fetch_add(after[1].saturating_sub(before[1]), Ordering::Relaxed);
+        self.user_us
+            .fetch_add(after[0].saturating_sub(before[0]), Ordering::Relaxed);
+        self.system_us
+            .fetch_add(after[1].saturating_sub(before[1]), Ordering::Relaxed);
     }
 }
 
@@ -46,7 +51,11 @@ pub struct Metered<F> {
 impl<F: Future> Metered<F> {
     /// Wraps `inner`.
     pub fn new(inner: F, ticker: Arc<Ticker>, cpu: Arc<CpuUsage>) -> Self {
-        Self { inner: Box::pin(inner), ticker, cpu }
+        Self {
+            inner: Box::pin(inner),
+            ticker,
+            cpu,
+        }
     }
 }
 

@@ -22,7 +22,9 @@ pub enum ModuleError {
         error: std::io::Error,
     },
     /// The bytes are neither a wasm module nor its text form.
-    #[error("{name} is not a wasm module: it starts with {found}, not with \\0asm (hint: compile it for wasm32-wasip1)")]
+    #[error(
+        "{name} is not a wasm module: it starts with {found}, not with \\0asm (hint: compile it for wasm32-wasip1)"
+    )]
     NotWasm {
         /// What was loaded.
         name: String,
@@ -39,7 +41,9 @@ pub enum ModuleError {
         name: String,
     },
     /// Precompiled code, which is trusted blindly once loaded.
-    #[error("{name} is precompiled code, which is not checked when it is loaded (pass --allow-precompiled if you made it yourself)")]
+    #[error(
+        "{name} is precompiled code, which is not checked when it is loaded (pass --allow-precompiled if you made it yourself)"
+    )]
     Precompiled {
         /// What was loaded.
         name: String,
@@ -61,7 +65,9 @@ pub enum ModuleError {
         reason: String,
     },
     /// The module was built for another ABI.
-    #[error("{name} was built for ABI {wanted} of nodule; this nodule has ABI {present} (hint: rebuild it with the matching SDK)")]
+    #[error(
+        "{name} was built for ABI {wanted} of nodule; this nodule has ABI {present} (hint: rebuild it with the matching SDK)"
+    )]
     AbiMismatch {
         /// What was loaded.
         name: String,
@@ -83,7 +89,10 @@ pub struct Module {
 
 impl std::fmt::Debug for Module {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Module").field("name", &self.inner.name).field("digest", &self.digest()).finish_non_exhaustive()
+        f.debug_struct("Module")
+            .field("name", &self.inner.name)
+            .field("digest", &self.digest())
+            .finish_non_exhaustive()
     }
 }
 
@@ -107,7 +116,10 @@ impl Module {
     /// Reads and compiles a file; see [`Module::from_bytes`].
     pub fn from_file(host: &Host, path: impl AsRef<Path>) -> Result<Self, ModuleError> {
         let path = path.as_ref();
-        let unreadable = |error| ModuleError::Unreadable { path: path.to_path_buf(), error };
+        let unreadable = |error| ModuleError::Unreadable {
+            path: path.to_path_buf(),
+            error,
+        };
         let bytes = std::fs::read(path).map_err(unreadable)?;
         let module = Self::from_bytes(host, &path.display().to_string(), &bytes)?;
         Ok(module.with_path(path))
@@ -121,10 +133,16 @@ impl Module {
     pub fn from_trusted_precompiled(host: &Host, path: impl AsRef<Path>) -> Result<Self, ModuleError> {
         let path = path.as_ref();
         let name = path.display().to_string();
-        let bytes = std::fs::read(path).map_err(|error| ModuleError::Unreadable { path: path.to_path_buf(), error })?;
+        let bytes = std::fs::read(path).map_err(|error| ModuleError::Unreadable {
+            path: path.to_path_buf(),
+            error,
+        })?;
         // SAFETY: the caller vouches for the file; the engine checks version and settings in its header.
-        let wasm = unsafe { wasmtime::Module::deserialize(host.engine(), &bytes) }
-            .map_err(|error| ModuleError::Invalid { name: name.clone(), reason: one_line(&error) })?;
+        let wasm =
+            unsafe { wasmtime::Module::deserialize(host.engine(), &bytes) }.map_err(|error| ModuleError::Invalid {
+                name: name.clone(),
+                reason: one_line(&error),
+            })?;
         let digest = Sha256::digest(&bytes).into();
         Ok(Self::checked(host, wasm, &name, None, digest)?.with_path(path))
     }
@@ -134,18 +152,41 @@ impl Module {
         let binary = binary_form(name, bytes)?;
         host.engine()
             .precompile_module(&binary)
-            .map_err(|error| ModuleError::Invalid { name: name.into(), reason: one_line(&error) })
+            .map_err(|error| ModuleError::Invalid {
+                name: name.into(),
+                reason: one_line(&error),
+            })
     }
 
-    fn checked(host: &Host, wasm: wasmtime::Module, name: &str, path: Option<PathBuf>, digest: Digest) -> Result<Self, ModuleError> {
+    fn checked(
+        host: &Host,
+        wasm: wasmtime::Module,
+        name: &str,
+        path: Option<PathBuf>,
+        digest: Digest,
+    ) -> Result<Self, ModuleError> {
         let pre = linker::resolve(host.linker(), &wasm, name)?;
-        Ok(Self { inner: Arc::new(Inner { pre, name: name.into(), path, digest }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                pre,
+                name: name.into(),
+                path,
+                digest,
+            }),
+        })
     }
 
     fn with_path(self, path: &Path) -> Self {
         let Inner { pre, name, digest, .. } = &*self.inner;
         let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-        Self { inner: Arc::new(Inner { pre: pre.clone(), name: name.clone(), path: Some(path), digest: *digest }) }
+        Self {
+            inner: Arc::new(Inner {
+                pre: pre.clone(),
+                name: name.clone(),
+                path: Some(path),
+                digest: *digest,
+            }),
+        }
     }
 
     /// The name it was loaded under.
@@ -190,18 +231,32 @@ pub fn binary_form<'a>(name: &str, bytes: &'a [u8]) -> Result<std::borrow::Cow<'
         text.starts_with('(') || text.starts_with(";;")
     });
     if looks_like_text {
-        let binary = wat::parse_bytes(bytes).map_err(|error| ModuleError::Invalid { name: name.into(), reason: error.to_string() })?;
+        let binary = wat::parse_bytes(bytes).map_err(|error| ModuleError::Invalid {
+            name: name.into(),
+            reason: error.to_string(),
+        })?;
         if binary.get(6..8) == Some(&[1, 0]) {
             return Err(ModuleError::Component { name: name.into() });
         }
         return Ok(binary);
     }
-    let found = if bytes.is_empty() { "nothing (the file is empty)".into() } else { format!("{:?}", String::from_utf8_lossy(&bytes[..bytes.len().min(4)])) };
-    Err(ModuleError::NotWasm { name: name.into(), found })
+    let found = if bytes.is_empty() {
+        "nothing (the file is empty)".into()
+    } else {
+        format!("{:?}", String::from_utf8_lossy(&bytes[..bytes.len().min(4)]))
+    };
+    Err(ModuleError::NotWasm {
+        name: name.into(),
+        found,
+    })
 }
 
 /// Code whose imports are not looked at, and the digest of its bytes in hexadecimal: a side module.
-pub(crate) fn compile_unlinked(host: &Host, name: &str, binary: &[u8]) -> Result<(wasmtime::Module, String), ModuleError> {
+pub(crate) fn compile_unlinked(
+    host: &Host,
+    name: &str,
+    binary: &[u8],
+) -> Result<(wasmtime::Module, String), ModuleError> {
     let (wasm, digest) = load_or_compile(host, name, binary)?;
     Ok((wasm, hex(&digest)))
 }
@@ -220,7 +275,10 @@ fn load_or_compile(host: &Host, name: &str, binary: &[u8]) -> Result<(wasmtime::
 }
 
 fn compile(host: &Host, name: &str, binary: &[u8], digest: &Digest) -> Result<wasmtime::Module, ModuleError> {
-    let invalid = |error: &wasmtime::Error| ModuleError::Invalid { name: name.into(), reason: one_line(error) };
+    let invalid = |error: &wasmtime::Error| ModuleError::Invalid {
+        name: name.into(),
+        reason: one_line(error),
+    };
     let wasm = wasmtime::Module::from_binary(host.engine(), binary).map_err(|error| invalid(&error))?;
     if let Some(cache) = host.cache() {
         match wasm.serialize() {
@@ -233,5 +291,11 @@ fn compile(host: &Host, name: &str, binary: &[u8], digest: &Digest) -> Result<wa
 
 /// The innermost cause, on one line.
 fn one_line(error: &wasmtime::Error) -> String {
-    error.root_cause().to_string().lines().next().unwrap_or_default().to_string()
+    error
+        .root_cause()
+        .to_string()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_string()
 }

@@ -22,7 +22,11 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    pub(super) async fn start(mut store: Store<IsolateState>, shared: Arc<IsolateShared>, host: Host) -> std::result::Result<Self, ExitStatus> {
+    pub(super) async fn start(
+        mut store: Store<IsolateState>,
+        shared: Arc<IsolateShared>,
+        host: Host,
+    ) -> std::result::Result<Self, ExitStatus> {
         let module = store.data().module.clone();
         let ticker = Arc::clone(host.ticker());
         let cpu = Arc::clone(&shared.cpu);
@@ -30,12 +34,19 @@ impl Plugin {
             let instance = Lifecycle::new(&mut store).instantiate(&module).await?;
             if let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut store, "_initialize") {
                 let result = initialize.call_async(&mut store, ()).await;
-                result.map_err(|error| ExitStatus::failed(super::lifecycle::code::BOOTSTRAP, trap::error_record(&error)))?;
+                result.map_err(|error| {
+                    ExitStatus::failed(super::lifecycle::code::BOOTSTRAP, trap::error_record(&error))
+                })?;
             }
             Ok(instance)
         };
         let instance = Metered::new(start, ticker, cpu).await?;
-        Ok(Self { store, shared, host, instance })
+        Ok(Self {
+            store,
+            shared,
+            host,
+            instance,
+        })
     }
 
     /// Calls the export `name`. `P` and `R` are tuples of `i32`, `i64`, `f32`, `f64` (or one of them).
@@ -44,9 +55,15 @@ impl Plugin {
     /// `ERR_INVALID_ARG_VALUE` when there is no such export or it has another type; the error record of a trap;
     /// the code of an exceeded limit. A limit on wall time counts per call.
     pub async fn call<P: WasmParams + Sync, R: WasmResults + Sync>(&mut self, name: &str, arguments: P) -> Result<R> {
-        let function = self.instance.get_typed_func::<P, R>(&mut self.store, name).map_err(|error| {
-            ErrorRecord::new(ErrorCode::InvalidArgValue, format!("export {name:?} cannot be called this way: {}", error.root_cause()))
-        })?;
+        let function = self
+            .instance
+            .get_typed_func::<P, R>(&mut self.store, name)
+            .map_err(|error| {
+                ErrorRecord::new(
+                    ErrorCode::InvalidArgValue,
+                    format!("export {name:?} cannot be called this way: {}", error.root_cause()),
+                )
+            })?;
         let timeout = self.store.data().limits.timeout;
         let terminate = self.shared.terminate.clone();
         let call = function.call_async(&mut self.store, arguments);
@@ -67,7 +84,13 @@ impl Plugin {
         };
         result.map_err(|error| match error.downcast_ref::<LimitExceeded>() {
             Some(limit) => limit.0.clone(),
-            None => self.store.data_mut().panic.take().unwrap_or_else(|| trap::error_record(&error)).into(),
+            None => self
+                .store
+                .data_mut()
+                .panic
+                .take()
+                .unwrap_or_else(|| trap::error_record(&error))
+                .into(),
         })
     }
 
@@ -85,7 +108,9 @@ impl Plugin {
     pub fn write_memory(&mut self, address: u32, bytes: &[u8]) -> Result<()> {
         let outside = || ErrorRecord::new(ErrorCode::Efault, "range outside the memory of the plugin");
         let memory = self.store.data().exports.memory.ok_or_else(outside)?;
-        memory.write(&mut self.store, address as usize, bytes).map_err(|_| outside().into())
+        memory
+            .write(&mut self.store, address as usize, bytes)
+            .map_err(|_| outside().into())
     }
 
     /// The embedder's values and the isolate's facts.

@@ -28,7 +28,10 @@ impl Host {
     /// snapshot starts.
     pub async fn snapshot(&self, settings: IsolateBuilder, wasm: &[u8], init: &str) -> Result<Vec<u8>, SnapshotError> {
         let name = settings.module_name().to_string();
-        let failed = |reason: String| SnapshotError { name: name.clone(), reason };
+        let failed = |reason: String| SnapshotError {
+            name: name.clone(),
+            reason,
+        };
         let engine_failed = |error: &wasmtime::Error| failed(format!("{error:#}").replace('\n', " "));
         let mut wizer = Wizer::new();
         wizer.init_func(init);
@@ -45,13 +48,21 @@ impl Host {
             }
             Ok(instance)
         };
-        let instance: wasmtime::Result<Instance> = Metered::new(start, Arc::clone(host.ticker()), Arc::clone(&shared.cpu)).await;
+        let instance: wasmtime::Result<Instance> =
+            Metered::new(start, Arc::clone(host.ticker()), Arc::clone(&shared.cpu)).await;
         let instance = instance.map_err(|error| match trap::backtrace(&error) {
             Some(stack) => failed(format!("{}\n{stack}", trap::error_record(&error).message)),
             None => engine_failed(&error),
         })?;
-        let mut state = State { store: &mut store, instance, unsupported: None };
-        let snapshot = wizer.snapshot(&context, &mut state).await.map_err(|error| engine_failed(&error))?;
+        let mut state = State {
+            store: &mut store,
+            instance,
+            unsupported: None,
+        };
+        let snapshot = wizer
+            .snapshot(&context, &mut state)
+            .await
+            .map_err(|error| engine_failed(&error))?;
         match state.unsupported {
             None => Ok(snapshot),
             Some(reason) => Err(failed(reason)),
@@ -69,7 +80,10 @@ struct State<'a> {
 
 impl InstanceState for State<'_> {
     async fn global_get(&mut self, name: &str, _: wasmparser::ValType) -> SnapshotVal {
-        let value = self.instance.get_global(&mut *self.store, name).map(|global| global.get(&mut *self.store));
+        let value = self
+            .instance
+            .get_global(&mut *self.store, name)
+            .map(|global| global.get(&mut *self.store));
         match value {
             Some(Val::I32(value)) => SnapshotVal::I32(value),
             Some(Val::I64(value)) => SnapshotVal::I64(value),
@@ -77,7 +91,8 @@ impl InstanceState for State<'_> {
             Some(Val::F64(value)) => SnapshotVal::F64(value),
             Some(Val::V128(value)) => SnapshotVal::V128(value.as_u128()),
             _ => {
-                self.unsupported.get_or_insert_with(|| "a mutable global holds a reference".into());
+                self.unsupported
+                    .get_or_insert_with(|| "a mutable global holds a reference".into());
                 SnapshotVal::I32(0)
             }
         }

@@ -24,7 +24,9 @@ fn code_of(trap: Trap) -> ErrorCode {
 /// The record of an error that ended a call into the guest.
 pub fn error_record(error: &wasmtime::Error) -> ErrorRecord {
     let mut record = match error.downcast_ref::<Trap>() {
-        Some(Trap::StackOverflow) => ErrorRecord::new(ErrorCode::WasmStackOverflow, ErrorCode::WasmStackOverflow.text()),
+        Some(Trap::StackOverflow) => {
+            ErrorRecord::new(ErrorCode::WasmStackOverflow, ErrorCode::WasmStackOverflow.text())
+        }
         Some(trap) => {
             let text = trap.to_string();
             ErrorRecord::new(code_of(*trap), text.strip_prefix("wasm trap: ").unwrap_or(&text))
@@ -54,12 +56,19 @@ fn format_frames(frames: &[FrameInfo]) -> Option<String> {
     for frame in frames {
         let function = frame
             .func_name()
-            .map_or_else(|| format!("<wasm function {}>", frame.func_index()), |name| rustc_demangle(name));
-        let line = match frame.symbols().iter().find_map(|symbol| Some((symbol.file()?, symbol.line()?))) {
+            .map_or_else(|| format!("<wasm function {}>", frame.func_index()), rustc_demangle);
+        let line = match frame
+            .symbols()
+            .iter()
+            .find_map(|symbol| Some((symbol.file()?, symbol.line()?)))
+        {
             Some((file, line)) => format!("    at {function} ({file}:{line})"),
             None => {
                 let module = frame.module().name().unwrap_or("wasm");
-                format!("    at {function} ({module}:0x{:x})", frame.module_offset().unwrap_or(0))
+                format!(
+                    "    at {function} ({module}:0x{:x})",
+                    frame.module_offset().unwrap_or(0)
+                )
             }
         };
         if text.len() + line.len() > STACK_BYTES_MAX {
@@ -86,5 +95,7 @@ pub fn in_constructor(error: &wasmtime::Error) -> bool {
             None => return false,
         },
     };
-    frames.iter().any(|frame| matches!(frame.func_name(), Some("__wasm_call_ctors" | "_initialize")))
+    frames
+        .iter()
+        .any(|frame| matches!(frame.func_name(), Some("__wasm_call_ctors" | "_initialize")))
 }

@@ -12,10 +12,14 @@ const AREA: &str = namespace::timers;
 
 /// Registers the area.
 pub fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()> {
-    linker.func_wrap(AREA, "set", |mut caller: Caller<'_, IsolateState>, delay_ms: f64, repeat: u32, out: u32| {
-        let result = set(&mut caller, delay_ms, repeat != 0, out);
-        respond(&mut caller, result)
-    })?;
+    linker.func_wrap(
+        AREA,
+        "set",
+        |mut caller: Caller<'_, IsolateState>, delay_ms: f64, repeat: u32, out: u32| {
+            let result = set(&mut caller, delay_ms, repeat != 0, out);
+            respond(&mut caller, result)
+        },
+    )?;
     linker.func_wrap(AREA, "refresh", |mut caller: Caller<'_, IsolateState>, handle: u32| {
         let result = refresh(caller.data_mut(), Handle::from_guest(handle));
         respond(&mut caller, result)

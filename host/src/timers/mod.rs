@@ -47,7 +47,12 @@ impl Timers {
 
     fn start(&mut self, handle: Handle, delay: Duration, repeat: bool, now: Instant) {
         self.sequence += 1;
-        let timer = Timer { due: now + delay, sequence: self.sequence, delay, repeat };
+        let timer = Timer {
+            due: now + delay,
+            sequence: self.sequence,
+            delay,
+            repeat,
+        };
         self.order.insert((timer.due, timer.sequence, handle));
         self.timers.insert(handle, timer);
     }

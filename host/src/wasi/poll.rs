@@ -17,6 +17,9 @@ use crate::runtime::IsolateState;
 const SUBSCRIPTIONS_MAX: u32 = 4096;
 
 const SUBSCRIPTION_BYTES: usize = 48;
+/// The same as a guest counts.
+const GUEST_SUBSCRIPTION_BYTES: u32 = 48;
+const _: () = assert!(GUEST_SUBSCRIPTION_BYTES as usize == SUBSCRIPTION_BYTES);
 const EVENT_BYTES: usize = 32;
 
 const EVENTTYPE_CLOCK: u8 = 0;
@@ -204,7 +207,7 @@ async fn poll_oneoff(
     }
     guest_memory::check_writable(caller, out, 4)?;
     guest_memory::check_writable(caller, events, count as usize * EVENT_BYTES)?;
-    let len = count * SUBSCRIPTION_BYTES as u32;
+    let len = count * GUEST_SUBSCRIPTION_BYTES;
     let bytes = guest_memory::read_bytes(caller, subscriptions, len, len)?;
     let now = Instant::now();
     let (subscriptions, _) = bytes.as_chunks::<SUBSCRIPTION_BYTES>();

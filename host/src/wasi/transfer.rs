@@ -18,6 +18,9 @@ const _: () = assert!(PIECE_BYTES >= STDIO_ATOMIC_BYTES);
 
 /// Bytes of one buffer description: address and length.
 const IOVEC_BYTES: usize = 8;
+/// The same as a guest counts.
+const GUEST_IOVEC_BYTES: u32 = 8;
+const _: () = assert!(GUEST_IOVEC_BYTES as usize == IOVEC_BYTES);
 /// Where a scratch memory has the count that a call gives, behind the one buffer description.
 const COUNT_AT: i32 = 8;
 /// Where it has the data.
@@ -87,8 +90,8 @@ impl Buffers {
         let bytes = guest_memory::read_bytes(
             caller,
             address,
-            count * IOVEC_BYTES as u32,
-            IOVECS_MAX * IOVEC_BYTES as u32,
+            count * GUEST_IOVEC_BYTES,
+            IOVECS_MAX * GUEST_IOVEC_BYTES,
         )?;
         let mut rest = Vec::with_capacity(count as usize);
         let mut left = 0_u32;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use nodule::wasmtime::WasmParams;
 use nodule::{Host, IsolateBuilder, Module, Plugin};
 
 /// Calls of WASI the tests make; `i` and `I` are 32 and 64 bits. All give an error number.
@@ -186,7 +187,7 @@ impl Guest {
     }
 
     /// Makes a call; gives its error number.
-    pub async fn call<P: nodule::wasmtime::WasmParams + Sync>(&mut self, name: &str, arguments: P) -> i32 {
+    pub async fn call<P: WasmParams + Sync>(&mut self, name: &str, arguments: P) -> i32 {
         self.plugin
             .call::<P, i32>(name, arguments)
             .await

@@ -76,7 +76,6 @@ pub fn engine_options(engine: &EngineFlags, limits: &LimitFlags) -> EngineOption
         optimize: engine.optimize.as_deref().map_or(defaults.optimize, optimize),
         max_stack_bytes: limits.max_stack.unwrap_or(defaults.max_stack_bytes),
         fuel: limits.fuel.is_some(),
-        ..defaults
     }
 }
 

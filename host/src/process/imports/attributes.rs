@@ -13,50 +13,90 @@ use crate::process::attributes;
 use crate::runtime::{IsolateState, current_backtrace};
 
 pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()> {
-    linker.func_wrap(AREA, "get", |mut caller: Caller<'_, IsolateState>, name: u32, name_len: u32, ptr: u32, cap: u32, len_ptr: u32| {
-        let result = get(&mut caller, name, name_len, SizedBuffer { ptr, cap, len_ptr });
-        respond(&mut caller, result)
-    })?;
-    linker.func_wrap(AREA, "set", |mut caller: Caller<'_, IsolateState>, name: u32, name_len: u32, value: u32, value_len: u32| {
-        let result = set(&mut caller, (name, name_len), (value, value_len));
-        respond(&mut caller, result)
-    })?;
-    linker.func_wrap(AREA, "env_get", |mut caller: Caller<'_, IsolateState>, key: u32, key_len: u32, ptr: u32, cap: u32, len_ptr: u32| {
-        let result = env_get(&mut caller, key, key_len, SizedBuffer { ptr, cap, len_ptr });
-        respond(&mut caller, result)
-    })?;
-    linker.func_wrap(AREA, "env_set", |mut caller: Caller<'_, IsolateState>, key: u32, key_len: u32, value: u32, value_len: u32| {
-        let result = env_set(&mut caller, (key, key_len), (value, value_len));
-        respond(&mut caller, result)
-    })?;
-    linker.func_wrap(AREA, "env_delete", |mut caller: Caller<'_, IsolateState>, key: u32, key_len: u32| {
-        let result = env_delete(&mut caller, key, key_len);
-        respond(&mut caller, result)
-    })?;
-    linker.func_wrap(AREA, "env_all", |mut caller: Caller<'_, IsolateState>, ptr: u32, cap: u32, len_ptr: u32| {
-        let all = Value::Object(caller.data().process.env.all().into_iter().collect::<Object>());
-        let result = SizedBuffer { ptr, cap, len_ptr }.write_value(&mut caller, &all);
-        respond(&mut caller, result)
-    })?;
-    linker.func_wrap(AREA, "get_builtin_module", |mut caller: Caller<'_, IsolateState>, id: u32, id_len: u32, ptr: u32, cap: u32, len_ptr: u32| {
-        let result = get_builtin_module(&mut caller, id, id_len, SizedBuffer { ptr, cap, len_ptr });
-        respond(&mut caller, result)
-    })?;
-    linker.func_wrap(AREA, "get_active_resources_info", |mut caller: Caller<'_, IsolateState>, ptr: u32, cap: u32, len_ptr: u32| {
-        let result = get_active_resources_info(&mut caller, SizedBuffer { ptr, cap, len_ptr });
-        respond(&mut caller, result)
-    })?;
-    linker.func_wrap_async(AREA, "print_warning", |mut caller: Caller<'_, IsolateState>, (warning, warning_len): (u32, u32)| {
-        Box::new(async move {
-            let result = print_warning(&mut caller, warning, warning_len).await;
+    linker.func_wrap(
+        AREA,
+        "get",
+        |mut caller: Caller<'_, IsolateState>, name: u32, name_len: u32, ptr: u32, cap: u32, len_ptr: u32| {
+            let result = get(&mut caller, name, name_len, SizedBuffer { ptr, cap, len_ptr });
             respond(&mut caller, result)
-        })
-    })?;
-    linker.func_wrap(AREA, "stack", |mut caller: Caller<'_, IsolateState>, ptr: u32, cap: u32, len_ptr: u32| {
-        let text = current_backtrace(&caller).unwrap_or_default();
-        let result = SizedBuffer { ptr, cap, len_ptr }.write(&mut caller, text.as_bytes());
-        respond(&mut caller, result)
-    })?;
+        },
+    )?;
+    linker.func_wrap(
+        AREA,
+        "set",
+        |mut caller: Caller<'_, IsolateState>, name: u32, name_len: u32, value: u32, value_len: u32| {
+            let result = set(&mut caller, (name, name_len), (value, value_len));
+            respond(&mut caller, result)
+        },
+    )?;
+    linker.func_wrap(
+        AREA,
+        "env_get",
+        |mut caller: Caller<'_, IsolateState>, key: u32, key_len: u32, ptr: u32, cap: u32, len_ptr: u32| {
+            let result = env_get(&mut caller, key, key_len, SizedBuffer { ptr, cap, len_ptr });
+            respond(&mut caller, result)
+        },
+    )?;
+    linker.func_wrap(
+        AREA,
+        "env_set",
+        |mut caller: Caller<'_, IsolateState>, key: u32, key_len: u32, value: u32, value_len: u32| {
+            let result = env_set(&mut caller, (key, key_len), (value, value_len));
+            respond(&mut caller, result)
+        },
+    )?;
+    linker.func_wrap(
+        AREA,
+        "env_delete",
+        |mut caller: Caller<'_, IsolateState>, key: u32, key_len: u32| {
+            let result = env_delete(&mut caller, key, key_len);
+            respond(&mut caller, result)
+        },
+    )?;
+    linker.func_wrap(
+        AREA,
+        "env_all",
+        |mut caller: Caller<'_, IsolateState>, ptr: u32, cap: u32, len_ptr: u32| {
+            let all = Value::Object(caller.data().process.env.all().into_iter().collect::<Object>());
+            let result = SizedBuffer { ptr, cap, len_ptr }.write_value(&mut caller, &all);
+            respond(&mut caller, result)
+        },
+    )?;
+    linker.func_wrap(
+        AREA,
+        "get_builtin_module",
+        |mut caller: Caller<'_, IsolateState>, id: u32, id_len: u32, ptr: u32, cap: u32, len_ptr: u32| {
+            let result = get_builtin_module(&mut caller, id, id_len, SizedBuffer { ptr, cap, len_ptr });
+            respond(&mut caller, result)
+        },
+    )?;
+    linker.func_wrap(
+        AREA,
+        "get_active_resources_info",
+        |mut caller: Caller<'_, IsolateState>, ptr: u32, cap: u32, len_ptr: u32| {
+            let result = get_active_resources_info(&mut caller, SizedBuffer { ptr, cap, len_ptr });
+            respond(&mut caller, result)
+        },
+    )?;
+    linker.func_wrap_async(
+        AREA,
+        "print_warning",
+        |mut caller: Caller<'_, IsolateState>, (warning, warning_len): (u32, u32)| {
+            Box::new(async move {
+                let result = print_warning(&mut caller, warning, warning_len).await;
+                respond(&mut caller, result)
+            })
+        },
+    )?;
+    linker.func_wrap(
+        AREA,
+        "stack",
+        |mut caller: Caller<'_, IsolateState>, ptr: u32, cap: u32, len_ptr: u32| {
+            let text = current_backtrace(&caller).unwrap_or_default();
+            let result = SizedBuffer { ptr, cap, len_ptr }.write(&mut caller, text.as_bytes());
+            respond(&mut caller, result)
+        },
+    )?;
     Ok(())
 }
 
@@ -90,9 +130,17 @@ fn env_delete(caller: &mut Caller<'_, IsolateState>, key: u32, key_len: u32) -> 
     Ok(())
 }
 
-fn get_builtin_module(caller: &mut Caller<'_, IsolateState>, id: u32, id_len: u32, out: SizedBuffer) -> Result<(), HostError> {
+fn get_builtin_module(
+    caller: &mut Caller<'_, IsolateState>,
+    id: u32,
+    id_len: u32,
+    out: SizedBuffer,
+) -> Result<(), HostError> {
     let id = read_str(caller, id, id_len, NAME_BYTES_MAX)?;
-    let name = id.strip_prefix("node:").or_else(|| id.strip_prefix(imports::NAMESPACE_PREFIX)).unwrap_or(&id);
+    let name = id
+        .strip_prefix("node:")
+        .or_else(|| id.strip_prefix(imports::NAMESPACE_PREFIX))
+        .unwrap_or(&id);
     let area = AREAS.iter().find(|area| area.name == name).ok_or(ErrorCode::Enoent)?;
     let description = Value::object([
         ("name", Value::from(area.name)),
@@ -118,9 +166,14 @@ fn get_active_resources_info(caller: &mut Caller<'_, IsolateState>, out: SizedBu
 async fn print_warning(caller: &mut Caller<'_, IsolateState>, warning: u32, warning_len: u32) -> Result<(), HostError> {
     let warning: ErrorRecord = read_value(caller, warning, warning_len)?;
     let process = &caller.data().process;
-    let Some(text) = process.warnings.print(&warning, process.deprecation) else { return Ok(()) };
+    let Some(text) = process.warnings.print(&warning, process.deprecation) else {
+        return Ok(());
+    };
     let stderr = caller.data().stdio.stderr.clone();
-    stderr.write_all(text.as_bytes()).await.map_err(|error| write_error(&error))
+    stderr
+        .write_all(text.as_bytes())
+        .await
+        .map_err(|error| write_error(&error))
 }
 
 /// A failed write as the guest sees it.

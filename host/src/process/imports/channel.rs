@@ -9,19 +9,33 @@ use crate::host_error::{HostError, respond};
 use crate::runtime::IsolateState;
 
 pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()> {
-    linker.func_wrap(AREA, "send", |mut caller: Caller<'_, IsolateState>, message: u32, message_len: u32, handle: u32, request: u32| {
-        let result = send(&mut caller, message, message_len, handle, request);
-        respond(&mut caller, result)
-    })?;
+    linker.func_wrap(
+        AREA,
+        "send",
+        |mut caller: Caller<'_, IsolateState>, message: u32, message_len: u32, handle: u32, request: u32| {
+            let result = send(&mut caller, message, message_len, handle, request);
+            respond(&mut caller, result)
+        },
+    )?;
     linker.func_wrap(AREA, "disconnect", |mut caller: Caller<'_, IsolateState>| {
-        let result = caller.data().process.require_main("process.disconnect()").map_err(HostError::from);
+        let result = caller
+            .data()
+            .process
+            .require_main("process.disconnect()")
+            .map_err(HostError::from);
         let result = result.and_then(|()| Err(ErrorCode::IpcDisconnected.into()));
         respond(&mut caller, result)
     })?;
     Ok(())
 }
 
-fn send(caller: &mut Caller<'_, IsolateState>, message: u32, message_len: u32, handle: u32, request: u32) -> Result<(), HostError> {
+fn send(
+    caller: &mut Caller<'_, IsolateState>,
+    message: u32,
+    message_len: u32,
+    handle: u32,
+    request: u32,
+) -> Result<(), HostError> {
     caller.data().process.require_main("process.send()")?;
     check_writable(caller, request, 4)?;
     let _message: nodule_abi::value::Value = read_value(caller, message, message_len)?;

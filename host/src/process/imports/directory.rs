@@ -11,26 +11,46 @@ use crate::process::{directory, execve};
 use crate::runtime::IsolateState;
 
 pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()> {
-    linker.func_wrap(AREA, "cwd", |mut caller: Caller<'_, IsolateState>, ptr: u32, cap: u32, len_ptr: u32| {
-        let result = cwd(&mut caller, SizedBuffer { ptr, cap, len_ptr });
-        respond(&mut caller, result)
-    })?;
-    linker.func_wrap(AREA, "chdir", |mut caller: Caller<'_, IsolateState>, path: u32, path_len: u32| {
-        let result = chdir(&mut caller, path, path_len);
-        respond(&mut caller, result)
-    })?;
-    linker.func_wrap(AREA, "umask", |mut caller: Caller<'_, IsolateState>, mask: u32, old: u32| {
-        let result = umask(&mut caller, mask, old);
-        respond(&mut caller, result)
-    })?;
-    linker.func_wrap(AREA, "load_env_file", |mut caller: Caller<'_, IsolateState>, path: u32, path_len: u32| {
-        let result = load_env_file(&mut caller, path, path_len);
-        respond(&mut caller, result)
-    })?;
-    linker.func_wrap(AREA, "execve", |mut caller: Caller<'_, IsolateState>, arguments: u32, arguments_len: u32| {
-        let result = run_execve(&mut caller, arguments, arguments_len);
-        respond(&mut caller, result)
-    })?;
+    linker.func_wrap(
+        AREA,
+        "cwd",
+        |mut caller: Caller<'_, IsolateState>, ptr: u32, cap: u32, len_ptr: u32| {
+            let result = cwd(&mut caller, SizedBuffer { ptr, cap, len_ptr });
+            respond(&mut caller, result)
+        },
+    )?;
+    linker.func_wrap(
+        AREA,
+        "chdir",
+        |mut caller: Caller<'_, IsolateState>, path: u32, path_len: u32| {
+            let result = chdir(&mut caller, path, path_len);
+            respond(&mut caller, result)
+        },
+    )?;
+    linker.func_wrap(
+        AREA,
+        "umask",
+        |mut caller: Caller<'_, IsolateState>, mask: u32, old: u32| {
+            let result = umask(&mut caller, mask, old);
+            respond(&mut caller, result)
+        },
+    )?;
+    linker.func_wrap(
+        AREA,
+        "load_env_file",
+        |mut caller: Caller<'_, IsolateState>, path: u32, path_len: u32| {
+            let result = load_env_file(&mut caller, path, path_len);
+            respond(&mut caller, result)
+        },
+    )?;
+    linker.func_wrap(
+        AREA,
+        "execve",
+        |mut caller: Caller<'_, IsolateState>, arguments: u32, arguments_len: u32| {
+            let result = run_execve(&mut caller, arguments, arguments_len);
+            respond(&mut caller, result)
+        },
+    )?;
     Ok(())
 }
 

@@ -15,19 +15,34 @@ use crate::process::signals::Side;
 use crate::runtime::IsolateState;
 
 pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()> {
-    linker.func_wrap(AREA, "kill", |mut caller: Caller<'_, IsolateState>, pid: i32, signal: i32| {
-        let result = kill::kill(&caller.data().permissions, pid, signal).map_err(HostError::from);
-        respond(&mut caller, result)
-    })?;
-    linker.func_wrap(AREA, "signal_listen", |mut caller: Caller<'_, IsolateState>, signal: i32| {
-        let state = caller.data_mut();
-        let result = state.process.listen(&state.shared, signal, Side::Guest).map_err(HostError::from);
-        respond(&mut caller, result)
-    })?;
-    linker.func_wrap(AREA, "signal_unlisten", |mut caller: Caller<'_, IsolateState>, signal: i32| {
-        let result = signal_unlisten(caller.data_mut(), signal);
-        respond(&mut caller, result)
-    })?;
+    linker.func_wrap(
+        AREA,
+        "kill",
+        |mut caller: Caller<'_, IsolateState>, pid: i32, signal: i32| {
+            let result = kill::kill(&caller.data().permissions, pid, signal).map_err(HostError::from);
+            respond(&mut caller, result)
+        },
+    )?;
+    linker.func_wrap(
+        AREA,
+        "signal_listen",
+        |mut caller: Caller<'_, IsolateState>, signal: i32| {
+            let state = caller.data_mut();
+            let result = state
+                .process
+                .listen(&state.shared, signal, Side::Guest)
+                .map_err(HostError::from);
+            respond(&mut caller, result)
+        },
+    )?;
+    linker.func_wrap(
+        AREA,
+        "signal_unlisten",
+        |mut caller: Caller<'_, IsolateState>, signal: i32| {
+            let result = signal_unlisten(caller.data_mut(), signal);
+            respond(&mut caller, result)
+        },
+    )?;
     linker.func_wrap(AREA, "abort", |mut caller: Caller<'_, IsolateState>| {
         let result = match caller.data().process.require_main("process.abort()") {
             Ok(()) => Err(HostError::Trap(AbortRequest { signal: libc::SIGABRT }.into())),
@@ -35,15 +50,26 @@ pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()
         };
         respond(&mut caller, result)
     })?;
-    linker.func_wrap(AREA, "exit", |code: i64| -> wasmtime::Result<u32> { Err(ExitRequest(code).into()) })?;
-    linker.func_wrap(AREA, "panic", |mut caller: Caller<'_, IsolateState>, record: u32, record_len: u32| {
-        let result = read_value::<ErrorRecord>(&mut caller, record, record_len).map(|record| caller.data_mut().panic = Some(record));
-        respond(&mut caller, result)
+    linker.func_wrap(AREA, "exit", |code: i64| -> wasmtime::Result<u32> {
+        Err(ExitRequest(code).into())
     })?;
-    linker.func_wrap(AREA, "uncaught", |mut caller: Caller<'_, IsolateState>, record: u32, record_len: u32, origin: u32| {
-        let result = uncaught(&mut caller, record, record_len, origin);
-        respond(&mut caller, result)
-    })?;
+    linker.func_wrap(
+        AREA,
+        "panic",
+        |mut caller: Caller<'_, IsolateState>, record: u32, record_len: u32| {
+            let result = read_value::<ErrorRecord>(&mut caller, record, record_len)
+                .map(|record| caller.data_mut().panic = Some(record));
+            respond(&mut caller, result)
+        },
+    )?;
+    linker.func_wrap(
+        AREA,
+        "uncaught",
+        |mut caller: Caller<'_, IsolateState>, record: u32, record_len: u32, origin: u32| {
+            let result = uncaught(&mut caller, record, record_len, origin);
+            respond(&mut caller, result)
+        },
+    )?;
     Ok(())
 }
 

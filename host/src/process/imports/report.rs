@@ -21,8 +21,20 @@ pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()
     linker.func_wrap(
         AREA,
         "write_report",
-        |mut caller: Caller<'_, IsolateState>, name: u32, name_len: u32, error: u32, error_len: u32, ptr: u32, cap: u32, len_ptr: u32| {
-            let result = write_report(&mut caller, (name, name_len), (error, error_len), SizedBuffer { ptr, cap, len_ptr });
+        |mut caller: Caller<'_, IsolateState>,
+         name: u32,
+         name_len: u32,
+         error: u32,
+         error_len: u32,
+         ptr: u32,
+         cap: u32,
+         len_ptr: u32| {
+            let result = write_report(
+                &mut caller,
+                (name, name_len),
+                (error, error_len),
+                SizedBuffer { ptr, cap, len_ptr },
+            );
             respond(&mut caller, result)
         },
     )?;
@@ -31,7 +43,11 @@ pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()
 
 /// An error of length 0 is none.
 fn read_error(caller: &mut Caller<'_, IsolateState>, (ptr, len): (u32, u32)) -> Result<Option<ErrorRecord>, HostError> {
-    if len == 0 { Ok(None) } else { read_value(caller, ptr, len).map(Some) }
+    if len == 0 {
+        Ok(None)
+    } else {
+        read_value(caller, ptr, len).map(Some)
+    }
 }
 
 fn get_report(caller: &mut Caller<'_, IsolateState>, error: (u32, u32), out: SizedBuffer) -> Result<(), HostError> {

@@ -18,19 +18,31 @@ pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()
         let result = cpu_usage(&mut caller, out);
         respond(&mut caller, result)
     })?;
-    linker.func_wrap(AREA, "thread_cpu_usage", |mut caller: Caller<'_, IsolateState>, out: u32| {
-        let used = caller.data().shared.cpu.get();
-        let result = write_u64s(&mut caller, out, &used);
-        respond(&mut caller, result)
-    })?;
-    linker.func_wrap(AREA, "memory_usage", |mut caller: Caller<'_, IsolateState>, heap_used: u64, out: u32| {
-        let result = memory_usage(&mut caller, heap_used, out);
-        respond(&mut caller, result)
-    })?;
-    linker.func_wrap(AREA, "resource_usage", |mut caller: Caller<'_, IsolateState>, out: u32| {
-        let result = resource_usage(&mut caller, out);
-        respond(&mut caller, result)
-    })?;
+    linker.func_wrap(
+        AREA,
+        "thread_cpu_usage",
+        |mut caller: Caller<'_, IsolateState>, out: u32| {
+            let used = caller.data().shared.cpu.get();
+            let result = write_u64s(&mut caller, out, &used);
+            respond(&mut caller, result)
+        },
+    )?;
+    linker.func_wrap(
+        AREA,
+        "memory_usage",
+        |mut caller: Caller<'_, IsolateState>, heap_used: u64, out: u32| {
+            let result = memory_usage(&mut caller, heap_used, out);
+            respond(&mut caller, result)
+        },
+    )?;
+    linker.func_wrap(
+        AREA,
+        "resource_usage",
+        |mut caller: Caller<'_, IsolateState>, out: u32| {
+            let result = resource_usage(&mut caller, out);
+            respond(&mut caller, result)
+        },
+    )?;
     Ok(())
 }
 
@@ -51,7 +63,11 @@ fn memory_usage(caller: &mut Caller<'_, IsolateState>, heap_used: u64, out: u32)
 /// rss, heapTotal, heapUsed, external, arrayBuffers.
 fn memory_figures(state: &IsolateState, heap_used: u64) -> [u64; 5] {
     let heap_total = state.memory_bytes() as u64;
-    let heap_used = if heap_used == 0 { heap_total } else { heap_used.min(heap_total) };
+    let heap_used = if heap_used == 0 {
+        heap_total
+    } else {
+        heap_used.min(heap_total)
+    };
     let array_buffers = 0;
     let external = array_buffers + state.host_bytes() as u64;
     [usage::rss(), heap_total, heap_used, external, array_buffers]
