@@ -77,7 +77,7 @@ fn calls_that_cannot_be_made_are_refused() {
             plugin.write_memory(65535, &[0; 2]).unwrap_err().code.as_deref(),
             Some("EFAULT")
         );
-        assert_eq!(plugin.read_memory(65536, 0).unwrap(), []);
+        assert!(plugin.read_memory(65536, 0).unwrap().is_empty());
     });
 }
 
@@ -137,9 +137,10 @@ fn host_functions_see_the_values_of_their_isolate() {
         let mut first = host.isolate(&module).extension(10).plugin().await.unwrap();
         let mut second = host.isolate(&module).extension(20).plugin().await.unwrap();
         let mut none = host.isolate(&module).plugin().await.unwrap();
-        for (plugin, expected) in [(&mut first, 11), (&mut second, 21), (&mut first, 12), (&mut none, -1)] {
+        for (plugin, expected) in [(&mut first, 11), (&mut second, 21), (&mut none, -1)] {
             assert_eq!(plugin.call::<(), i32>("count", ()).await.unwrap(), expected);
         }
+        assert_eq!(first.call::<(), i32>("count", ()).await.unwrap(), 12);
         assert_eq!(first.state().extensions.get::<i32>(), Some(&12));
     });
     let shadowing = |linker: &mut Linker<IsolateState>| {
