@@ -16,6 +16,8 @@ fn main() -> Result<(), Error> {
         }
         // Standard output is line-buffered: one write a line.
         (Some("lines"), Some(count), None) => (0..count).try_for_each(|line| writeln!(stdout, "line {line:010}")),
-        _ => Err(Error::other("arguments: large <chunk bytes> <total bytes> | lines <count>")),
+        _ => Err(Error::other(
+            "arguments: large <chunk bytes> <total bytes> | lines <count>",
+        )),
     }
 }
