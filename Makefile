@@ -83,7 +83,7 @@ lint: setup ## Checks format and lints of host, guests and scripts; warnings are
 	if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; fi
 
 bench: build guests ## Runs the benchmarks, side by side with Node where it is installed
-	$(CARGO) run --release -p nodule-tests --bin bench
+	$(CARGO) bench -p nodule-tests --bench bench
 
 fuzz: setup ## Fuzzes what reads a guest's bytes
 	scripts/fuzz.sh

@@ -6,6 +6,7 @@
 //! | `hostile` | modules that lie, hoard, loop and flood end as documented, the host in good order |
 //! | `hostile_arguments` | every import with every kind of bad argument |
 //! | `neighbours` | hostile isolates beside a good one in one host: the good one does not notice |
+//! | `outside` | modules that nobody here wrote: ripgrep, SQLite, CPython |
 //! | `process_attributes` | attributes, environment, figures, identity, directory, grants, resources |
 //! | `process_dlopen` | side modules |
 //! | `process_errors` | traps, panics, failed tasks: who sees them and what happens next |
@@ -34,6 +35,7 @@ mod hostile_arguments;
 mod ledger;
 mod library;
 mod neighbours;
+mod outside;
 mod process_attributes;
 mod process_dlopen;
 mod process_errors;

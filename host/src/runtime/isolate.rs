@@ -304,8 +304,17 @@ fn yield_at_ticks(store: &mut Store<IsolateState>) {
             return Err(LimitExceeded::cpu_time(limit).into());
         }
         state::serve_requests(context.data_mut())?;
+        let cpu = Arc::clone(&context.data().shared.cpu);
+        // The ticks of the time it waited are not its own: who was just woken is not sent behind those that compute.
+        if cpu.take_woken() {
+            return Ok(UpdateDeadline::Continue(1));
+        }
         // The plain `Yield` wakes itself before others of the executor had a turn.
-        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        let give_way = async move {
+            tokio::task::yield_now().await;
+            cpu.take_woken();
+        };
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(give_way)))
     });
 }
 

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ use crate::process::usage;
 pub struct CpuUsage {
     user_us: AtomicU64,
     system_us: AtomicU64,
+    /// Whether the current turn on an OS thread began by something the isolate waited for and has seen no tick.
+    woken: AtomicBool,
 }
 
 impl CpuUsage {
@@ -31,6 +33,11 @@ impl CpuUsage {
     pub fn total(&self) -> Duration {
         let [user, system] = self.get();
         Duration::from_micros(user + system)
+    }
+
+    /// Tells, once a turn, that the isolate came from a wait and not from giving way.
+    pub(super) fn take_woken(&self) -> bool {
+        self.woken.swap(false, Ordering::Relaxed)
     }
 
     fn add(&self, before: [u64; 2], after: [u64; 2]) {
@@ -65,6 +72,7 @@ impl<F: Future> Future for Metered<F> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = &mut *self;
         let _running = this.ticker.enter();
+        this.cpu.woken.store(true, Ordering::Relaxed);
         let before = thread_cpu_us();
         let result = this.inner.as_mut().poll(context);
         this.cpu.add(before, thread_cpu_us());
