@@ -58,17 +58,15 @@ fn endless_loops_in_places_other_than_main_end_too() {
 
 #[test]
 fn an_error_that_is_handled_again_and_again_ends_at_the_limit() {
-    let text = format!(
-        r#"(module (memory (export "memory") 2) (func (export "_start") unreachable)
+    let text = r#"(module (memory (export "memory") 2) (func (export "_start") unreachable)
         (func (export "nodule_hook_buffer") (result i32) (i32.const 65536))
         (func (export "nodule_uncaught") (param i32 i32) (result i32) (i32.const 1))
-        (func (export "nodule_resume") unreachable))"#
-    );
-    wat_with(&["--timeout-ms", "200"], &text)
+        (func (export "nodule_resume") unreachable))"#;
+    wat_with(&["--timeout-ms", "200"], text)
         .run()
         .code(1)
         .stderr_has("ERR_WORKER_DEADLINE");
-    wat_with(&["--max-cpu-ms", "100"], &text)
+    wat_with(&["--max-cpu-ms", "100"], text)
         .run()
         .code(1)
         .stderr_has("ERR_WORKER_CPU_LIMIT");

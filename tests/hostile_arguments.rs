@@ -166,10 +166,8 @@ fn survey(flags: &[&str]) {
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                while let Some(function) = {
-                    let next = work.lock().unwrap().next();
-                    next
-                } {
+                let next = || work.lock().unwrap().next();
+                while let Some(function) = next() {
                     let run = run(flags, &caller(&function, &calls(&function)));
                     // WASI leaves it to the host whether values without a meaning are an error or a trap.
                     let traps = function.namespace.starts_with("wasi_") && run.code == Some(SURVIVED + 1);

@@ -175,12 +175,6 @@ impl Cmd {
         self
     }
 
-    /// Lets a test change what this builder does not offer.
-    pub fn with(mut self, change: impl FnOnce(&mut Command)) -> Self {
-        change(&mut self.command);
-        self
-    }
-
     /// Runs it to its end.
     pub fn run(mut self) -> Run {
         let stdin = std::mem::take(&mut self.stdin);
@@ -271,13 +265,6 @@ impl Running {
         self.stdout
             .wait_for(text, self.deadline)
             .unwrap_or_else(|| self.fail(&format!("stdout never had {text:?}")))
-    }
-
-    /// Waits until its error output contains a text; gives all of it so far.
-    pub fn wait_for_stderr(&self, text: &str) -> String {
-        self.stderr
-            .wait_for(text, self.deadline)
-            .unwrap_or_else(|| self.fail(&format!("stderr never had {text:?}")))
     }
 
     /// Waits until its directory has a file with content that `wanted` accepts.

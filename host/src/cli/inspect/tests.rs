@@ -1,3 +1,5 @@
+//! Tests of `nodule inspect`: what a report says, and in which order.
+
 use super::report::{self, Kind, Report};
 use super::{link, text};
 use crate::runtime::Host;
