@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::guests::tests;
-use crate::support::{guest, guest_with};
+use crate::support::{guest, guest_with, wat_with};
 
 /// The one report in a directory.
 fn report(directory: &Path) -> (PathBuf, Value) {
@@ -148,6 +148,31 @@ fn an_uncaught_error_leaves_a_report() {
         .code(0);
     let files = std::fs::read_dir(handled.directory()).unwrap().count();
     handled.check(files == 0, "no report while a capture callback is set");
+}
+
+// proves: process.report.reportOnFatalError
+#[test]
+fn an_exceeded_limit_leaves_a_report() {
+    let endless = r#"(module (func (export "_start") (loop $again (br $again))))"#;
+    let flags = ["--dir", ".", "--max-cpu-ms", "50"];
+    let run = wat_with(&[&flags[..], &["--report-on-fatalerror"]].concat(), endless)
+        .run()
+        .code(1);
+    let (_, report) = report(run.directory());
+    run.check(
+        report["header"]["trigger"] == "FatalError",
+        &format!("{}", report["header"]),
+    );
+    run.check(
+        report["javascriptStack"]["message"].to_string().contains("limit"),
+        "the limit is named",
+    );
+    let without = wat_with(&flags, endless).run().code(1);
+    let reports = std::fs::read_dir(without.directory())
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    let reports = reports.filter(|path| path.extension() == Some("json".as_ref())).count();
+    without.check(reports == 0, "no report without the flag");
 }
 
 // proves: process.report.reportOnSignal, process.report.signal
