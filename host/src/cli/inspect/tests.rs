@@ -45,7 +45,7 @@ fn every_unlinkable_import_has_its_reason() {
     assert_eq!(problems[0], None);
     assert!(problems[1].unwrap().contains("incompatible"), "{problems:?}");
     assert!(
-        problems[2].unwrap().contains("expected global, found func"),
+        problems[2].unwrap().contains("expected global, but found function"),
         "{problems:?}"
     );
     assert!(problems[3].unwrap().contains("nodule:process/1"), "{problems:?}");
