@@ -14,7 +14,6 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 NODULE     := $(TARGET_DIR)/release/nodule
 
 # What `make run` runs: make run GUEST=hello ARGS='some arguments'
-GUEST      ?= hello
 ARGS       ?= one two three
 GUESTS_OUT := guests/target/wasm32-wasip1/release
 
@@ -63,8 +62,13 @@ guests/target/side/%.wasm: guests/side/%.rs scripts/guest-side.sh | setup
 	@mkdir -p $(@D)
 	scripts/guest-side.sh -o $@ $< $(filter %.wasm,$^)
 
-run: build guests ## Runs a guest: make run GUEST=hello ARGS='one two'
+run: build guests ## Runs the examples; one of them: make run GUEST=hello ARGS='one two'
+ifdef GUEST
 	$(NODULE) run $(GUESTS_OUT)/$(GUEST).wasm $(ARGS)
+else
+	$(NODULE) run $(GUESTS_OUT)/hello.wasm one two
+	$(NODULE) run $(GUESTS_OUT)/greeter.wasm Ada || test $$? -eq 3
+endif
 
 outside: setup ## Fetches and builds modules that others wrote, for the tests
 	scripts/outside-modules.sh
@@ -74,7 +78,7 @@ test: build guests outside ## Runs all tests: unit, integration and documentatio
 
 lint: setup ## Checks format and lints of host, guests and scripts; warnings are errors
 	$(CARGO) fmt --all --check
-	$(CARGO) fmt --manifest-path guests/Cargo.toml --check
+	$(CARGO) fmt --manifest-path guests/Cargo.toml --all --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	scripts/guest-cargo.sh lint
 	$(if $(C_SOURCES),scripts/guest-cc.sh -fsyntax-only $(C_WARNINGS) -Werror $(C_SOURCES))

@@ -3,6 +3,7 @@
 //! | module | what it tests |
 //! |---|---|
 //! | `abi` | the import table, the linker and the committed documents agree; modules for another host are refused |
+//! | `examples` | the examples of the README |
 //! | `hostile` | modules that lie, hoard, loop and flood end as documented, the host in good order |
 //! | `hostile_arguments` | every import with every kind of bad argument |
 //! | `neighbours` | hostile isolates beside a good one in one host: the good one does not notice |
@@ -29,6 +30,7 @@
 )]
 
 mod abi;
+mod examples;
 mod guests;
 mod hostile;
 mod hostile_arguments;

@@ -563,9 +563,12 @@ fn active_resources_are_those_that_keep_the_process() {
     );
 }
 
+// proves: process.channel, process.connected, process.send, process.disconnect, process.channel.ref
+// proves: process.channel.unref, process.event.message, process.event.disconnect, process.event.worker
+// proves: process.event.workerMessage
 #[test]
-fn without_a_parent_there_is_no_channel() {
+fn without_a_parent_and_workers_their_events_are_registered_and_never_fire() {
     guest(tests::PROCESS_CHANNEL).run().success().stdout(
-        "channel false connected None\nsend ERR_IPC_CHANNEL_CLOSED\ndisconnect ERR_IPC_DISCONNECTED\nlisteners 1 1\n",
+        "channel false connected None\nsend ERR_IPC_CHANNEL_CLOSED\ndisconnect ERR_IPC_DISCONNECTED\nlisteners 1 1 1 1\n",
     );
 }

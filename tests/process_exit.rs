@@ -1,9 +1,11 @@
 //! How a process ends: exit codes, `exit` and `beforeExit`, finalizers, abort, an unfinished main.
 
+use std::ffi::OsStr;
+
 use rustix::process::Signal;
 
 use crate::guests::tests;
-use crate::support::{Run, guest, guest_with, node, wat_with};
+use crate::support::{Run, guest, guest_with, node, nodule, wat_with};
 
 fn case(number: &str) -> Run {
     guest(tests::PROCESS_EXIT_CASE).arg(number).run()
@@ -257,6 +259,32 @@ fn a_wrong_command_line_is_code_9_and_a_wrong_debug_port_12() {
     for port in ["80", "65536", "-1", "x"] {
         wat_with(&[&format!("--debug-port={port}")], text).run().code(12);
     }
+}
+
+// proves: process.exit_code.14
+#[test]
+fn a_snapshot_that_fails_is_code_14_and_one_that_works_starts_where_it_was_taken() {
+    let module = |start: &str| {
+        format!(
+            r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+            (memory (export "memory") 1) (global $count (mut i32) (i32.const 1))
+            (func (export "wizer.initialize") {start})
+            (func (export "_start") (call $exit (i32.add (global.get $count) (i32.load (i32.const 0))))))"#
+        )
+    };
+    let compile = |text: &str| {
+        nodule(["compile", "--snapshot", "module.wat", "-o", "taken.wasm"])
+            .file("module.wat", text)
+            .run()
+    };
+    compile(&module("unreachable")).code(14).stderr_has("unreachable");
+    compile("(module)").code(14).stderr_has("wizer.initialize");
+    let taken = compile(&module(
+        "(global.set $count (i32.const 7)) (i32.store (i32.const 0) (i32.const 35))",
+    ))
+    .success();
+    let snapshot = taken.directory().join("taken.wasm");
+    nodule([OsStr::new("run"), snapshot.as_os_str()]).run().code(42);
 }
 
 // proves: process.exit_code.5

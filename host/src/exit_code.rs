@@ -12,7 +12,7 @@
 //! | 10 | trap before user code |
 //! | 12 | invalid debug port |
 //! | 13 | the guest's main future can never complete |
-//! | 14 | reserved for snapshots |
+//! | 14 | a snapshot could not be made |
 //! | 128+n | ended by signal n: the process really dies by it |
 //!
 //! Any other code is the guest's own. 2 and 8 are never produced by the host.
@@ -34,6 +34,8 @@ pub enum ExitCode {
     Usage,
     /// The debug port is invalid.
     DebugPort,
+    /// A snapshot could not be made.
+    Snapshot,
     /// What the guest ended with, or the runtime on its behalf.
     Guest(u8),
 }
@@ -49,6 +51,7 @@ impl ExitCode {
             Self::Fatal => 5,
             Self::Usage => 9,
             Self::DebugPort => 12,
+            Self::Snapshot => 14,
             Self::Guest(code) => code,
         }
     }

@@ -13,19 +13,26 @@ use super::progress::Progress;
 use super::{run, size};
 use crate::exit_code::ExitCode;
 use crate::process::options::OPTIMIZE_LEVELS;
-use crate::runtime::{EngineOptions, Host, Module};
+use crate::runtime::{EngineOptions, Host, Module, module};
+use crate::stdio::Output;
 
 /// Compiles a module to a .cwasm file
 ///
 /// Such a file starts without compiling, also where there is no cache: `nodule run --allow-precompiled FILE.cwasm`. It
 /// is not checked when it is loaded, so run only files that you made yourself, and it fits this version of nodule and
 /// this kind of machine only.
+///
+/// With --snapshot it writes a module (.wasm) instead: the given one after its initialisation, which then starts from
+/// there everywhere. Handles, timers and files that the initialisation opened are not part of it.
 #[derive(Args, Debug)]
 pub struct CompileFlags {
     /// The module (.wasm or .wat)
     #[arg(value_hint = ValueHint::FilePath)]
     module: PathBuf,
-    /// The file to write; MODULE with .cwasm
+    /// Calls this export without grants and writes the module as it is then; wizer.initialize when no name is given
+    #[arg(long, value_name = "EXPORT", num_args = 0..=1, require_equals = true, default_missing_value = "wizer.initialize")]
+    snapshot: Option<String>,
+    /// The file to write; MODULE with .cwasm, or with .snapshot.wasm
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
     /// How much the compiler optimizes: 0 compiles fastest, 1 runs fastest, 2 is fast and small; 1
@@ -38,10 +45,13 @@ pub struct CompileFlags {
 
 /// Compiles and writes.
 pub fn compile(flags: &CompileFlags) -> Result<ExitCode, CliError> {
-    let output = flags
-        .output
-        .clone()
-        .unwrap_or_else(|| flags.module.with_extension("cwasm"));
+    let output = flags.output.clone().unwrap_or_else(|| {
+        flags.module.with_extension(if flags.snapshot.is_some() {
+            "snapshot.wasm"
+        } else {
+            "cwasm"
+        })
+    });
     let bytes = std::fs::read(&flags.module).map_err(|error| CliError::file("cannot read", &flags.module, &error))?;
     if is_same_file(&flags.module, &output) {
         let message = format!("{} is the module itself", output.display());
@@ -61,7 +71,10 @@ pub fn compile(flags: &CompileFlags) -> Result<ExitCode, CliError> {
     let code = {
         let message = run::compile_message(&name, bytes.len());
         let _progress = Progress::start(move || message);
-        Module::precompile(&host, &name, &bytes)?
+        match &flags.snapshot {
+            Some(init) => snapshot(&host, &name, &bytes, init)?,
+            None => Module::precompile(&host, &name, &bytes)?,
+        }
     };
     write_whole(&output, &code).map_err(|error| {
         let hint = match error.kind() {
@@ -72,6 +85,22 @@ pub fn compile(flags: &CompileFlags) -> Result<ExitCode, CliError> {
     })?;
     let (from, to) = (size::show(bytes.len()), size::show(code.len()));
     super::print(&format!("{}: {to}, from {from} of {name}\n", output.display()))
+}
+
+/// Runs the initialisation without any grant; its output goes to stderr.
+fn snapshot(host: &Host, name: &str, bytes: &[u8], init: &str) -> Result<Vec<u8>, CliError> {
+    let binary = module::binary_form(name, bytes)?;
+    let module = Module::from_bytes(host, name, &binary)?;
+    let executor = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(CliError::fatal)?;
+    let settings = host
+        .isolate(&module)
+        .stdout(Output::inherit_stderr())
+        .stderr(Output::inherit_stderr());
+    let snapshot = executor.block_on(host.snapshot(settings, &binary, init));
+    snapshot.map_err(|error| CliError::snapshot(&error))
 }
 
 fn is_same_file(a: &Path, b: &Path) -> bool {

@@ -6,7 +6,7 @@ use std::io::{IsTerminal as _, Write as _};
 
 use crate::exit_code::ExitCode;
 use crate::permissions::PermissionError;
-use crate::runtime::ModuleError;
+use crate::runtime::{ModuleError, SnapshotError};
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -43,6 +43,11 @@ impl CliError {
     /// A failure of the host itself.
     pub fn fatal(error: impl fmt::Display) -> Self {
         Self::new(ExitCode::Fatal, error.to_string())
+    }
+
+    /// A snapshot that could not be made.
+    pub fn snapshot(error: &SnapshotError) -> Self {
+        Self::new(ExitCode::Snapshot, error.to_string())
     }
 
     /// A command line that clap refuses; takes the message and the tips out of its paragraphs.

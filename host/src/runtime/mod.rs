@@ -23,7 +23,7 @@ mod lifecycle;
 mod limits;
 mod linker;
 mod metered;
-mod module;
+pub(crate) mod module;
 mod plugin;
 mod snapshot;
 mod state;

@@ -27,10 +27,14 @@ fn main() -> Result<()> {
     );
     process::on_message(|_, _| println!("message"));
     process::on_disconnect(|| println!("disconnect"));
+    process::on_worker(|_| println!("worker"));
+    process::on_worker_message(|_, _| println!("workerMessage"));
     println!(
-        "listeners {} {}",
+        "listeners {} {} {} {}",
         process::listener_count("message"),
-        process::listener_count("disconnect")
+        process::listener_count("disconnect"),
+        process::listener_count("worker"),
+        process::listener_count("workerMessage")
     );
     Ok(())
 }
