@@ -78,7 +78,10 @@ fn calls(mut bytes: &[u8]) -> (Vec<u8>, usize, &[u8]) {
     let mut take = |len: usize| {
         let (taken, rest) = bytes.split_at(len.min(bytes.len()));
         bytes = rest;
-        taken.iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
+        taken
+            .iter()
+            .rev()
+            .fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
     };
     let count = usize::try_from(take(1)).unwrap_or(0) % CALLS_MAX;
     let mut memory = Vec::with_capacity(count * CALL_BYTES);
@@ -109,24 +112,45 @@ struct Fixture {
 fn fixture() -> &'static Fixture {
     static FIXTURE: OnceLock<Fixture> = OnceLock::new();
     FIXTURE.get_or_init(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         let host = Host::builder().no_cache().build().expect("a host");
         let module = Module::from_bytes(&host, "calls", module_text().as_bytes()).expect("the module of all imports");
         let permissions = Permissions::none().allow_env(Permissions::parse_env("*").expect("a grant"));
-        Fixture { runtime, host, module, permissions }
+        Fixture {
+            runtime,
+            host,
+            module,
+            permissions,
+        }
     })
 }
 
 fuzz_target!(|bytes: &[u8]| {
     let (memory, count, rest) = calls(bytes);
-    let Fixture { runtime, host, module, permissions } = fixture();
+    let Fixture {
+        runtime,
+        host,
+        module,
+        permissions,
+    } = fixture();
     runtime.block_on(async {
-        let limits = Limits { timeout: Some(Duration::from_secs(5)), max_handles: 100, ..Limits::default() };
+        let limits = Limits {
+            timeout: Some(Duration::from_secs(5)),
+            max_handles: 100,
+            ..Limits::default()
+        };
         let isolate = host.isolate(module).permissions(permissions.clone()).limits(limits);
         let mut plugin = isolate.plugin().await.expect("an instance");
-        plugin.write_memory(0, &rest[..rest.len().min(CALLS as usize)]).expect("it fits");
+        plugin
+            .write_memory(0, &rest[..rest.len().min(CALLS as usize)])
+            .expect("it fits");
         plugin.write_memory(CALLS, &memory).expect("it fits");
-        let result = plugin.call::<i32, ()>("run", i32::try_from(count).expect("a small number")).await;
+        let result = plugin
+            .call::<i32, ()>("run", i32::try_from(count).expect("a small number"))
+            .await;
         // Errors are the guest's; the time limit is the one that tells of a hang.
         let is_hang = result.is_err_and(|error| error.code.as_deref() == Some("ERR_WORKER_DEADLINE"));
         assert!(!is_hang, "a call did not come back");

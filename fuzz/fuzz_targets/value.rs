@@ -18,5 +18,9 @@ fuzz_target!(|bytes: &[u8]| {
     let encoded = encode(&value).expect("what was decoded can be encoded");
     assert_eq!(encoded, bytes, "one encoding per value: {value:?}");
     let read = through_serde.expect("serde reads what the decoder reads");
-    assert_eq!(to_vec(&read).expect("what was read can be written"), bytes, "both ways give the same bytes");
+    assert_eq!(
+        to_vec(&read).expect("what was read can be written"),
+        bytes,
+        "both ways give the same bytes"
+    );
 });
