@@ -1,4 +1,4 @@
-//! Benchmarks: `make bench`, or `cargo bench -p nodule-tests -- [options] [section...]`.
+//! Benchmarks: `make bench`, or `cargo bench -p nodule-tests --bench bench -- [options] [section...]`.
 //!
 //! Every figure of nodule stands beside its rivals, measured in the same run: Node, Bun where it is installed,
 //! plain wasmtime or native code. Without arguments all sections run.

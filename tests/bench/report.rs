@@ -148,13 +148,18 @@ impl Section {
         let rows = self.rows.iter().map(|row| {
             let mut cells = vec![row.work.to_string()];
             cells.extend(present.iter().map(|column| row.cell_text(*column)));
-            let ratio = |column: &usize| row.ratio(*column).map_or("–".into(), |ratio| format!("{ratio:.2}"));
+            let ratio = |column: &usize| row.ratio(*column).map_or("–".into(), show_ratio);
             cells.extend(rivals.clone().map(ratio));
             cells.push(row.goal_text());
             cells
         });
         std::iter::once(head).chain(rows).collect()
     }
+}
+
+fn show_ratio(ratio: f64) -> String {
+    let decimals = if ratio < 0.1 { 4 } else { 2 };
+    format!("{ratio:.decimals$}")
 }
 
 /// All that was measured in one run.
@@ -200,7 +205,7 @@ impl Report {
     /// For the documentation.
     pub fn markdown(&self) -> String {
         let mut text = String::from(
-            "# Benchmarks\n\nWritten by `cargo bench -p nodule-tests -- --markdown docs/benchmarks.md`; `make bench` \
+            "# Benchmarks\n\nWritten by `cargo bench -p nodule-tests --bench bench -- --markdown docs/benchmarks.md`; `make bench` \
              prints the same.\nCells are the median, in brackets the mean and the range. A ratio below 1 means less \
              than the rival: time and\nmemory want it small, throughput large.\n\n",
         );
