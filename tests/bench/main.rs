@@ -62,7 +62,9 @@ fn main() {
         report.add(measure(&peers, &options));
     }
     if let Some(path) = &options.markdown {
-        std::fs::write(path, report.markdown()).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        // Cargo starts benchmarks in their package's directory, people mean the repository's.
+        let path = nodule_tests::repository().join(path);
+        std::fs::write(&path, report.markdown()).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
     let text = if options.json { report.json() } else { report.text() };
     println!("{text}");
