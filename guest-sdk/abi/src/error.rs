@@ -117,8 +117,29 @@ codes! {
     WorkerUnsupportedOperation = 1016, "ERR_WORKER_UNSUPPORTED_OPERATION", "TypeError", "not supported in workers";
     IpcChannelClosed = 1020, "ERR_IPC_CHANNEL_CLOSED", "Error", "Channel closed";
     IpcDisconnected = 1021, "ERR_IPC_DISCONNECTED", "Error", "IPC channel is already disconnected";
+    InvalidUrlScheme = 1022, "ERR_INVALID_URL_SCHEME", "TypeError", "The URL must be of scheme file";
+    ConstructCallRequired = 1023, "ERR_CONSTRUCT_CALL_REQUIRED", "TypeError", "cannot be called without new";
+    ConstructCallInvalid = 1024, "ERR_CONSTRUCT_CALL_INVALID", "TypeError", "Constructor cannot be called";
+    DataClone = 1025, "25", "DataCloneError", "the value could not be cloned";
+    InvalidState = 1026, "11", "InvalidStateError", "the object is in an invalid state";
+    NotSupported = 1027, "9", "NotSupportedError", "the operation is not supported";
+    Abort = 1028, "ABORT_ERR", "AbortError", "The operation was aborted";
     WorkerOutOfMemory = 1030, "ERR_WORKER_OUT_OF_MEMORY", "Error", "the memory limit is reached";
     WorkerInitFailed = 1031, "ERR_WORKER_INIT_FAILED", "Error", "the isolate could not be created";
+    MissingTransferable = 1032, "ERR_MISSING_TRANSFERABLE_IN_TRANSFER_LIST", "TypeError", "Object that needs transfer was found in message but not listed in transferList";
+    InvalidTransferObject = 1033, "ERR_INVALID_TRANSFER_OBJECT", "TypeError", "Found invalid object in transferList";
+    WorkerHandleNotTransferable = 1034, "ERR_WORKER_HANDLE_NOT_TRANSFERABLE", "Error", "the handle is not in a transferable state";
+    ClosedMessagePort = 1035, "ERR_CLOSED_MESSAGE_PORT", "Error", "Cannot send data on closed MessagePort";
+    WorkerPath = 1036, "ERR_WORKER_PATH", "TypeError", "The worker script or module filename must be an absolute path or a relative path starting with './' or '../'";
+    WorkerInvalidExecArgv = 1037, "ERR_WORKER_INVALID_EXEC_ARGV", "Error", "Initiated Worker with invalid execArgv flags";
+    ModuleNotFound = 1038, "ERR_MODULE_NOT_FOUND", "Error", "Cannot find module";
+    WorkerNotRunning = 1039, "ERR_WORKER_NOT_RUNNING", "Error", "Worker instance not running";
+    WorkerUnserializableError = 1040, "ERR_WORKER_UNSERIALIZABLE_ERROR", "Error", "Serializing an uncaught exception failed";
+    WorkerMessagingFailed = 1041, "ERR_WORKER_MESSAGING_FAILED", "Error", "Cannot find the destination thread or listener";
+    WorkerMessagingErrored = 1042, "ERR_WORKER_MESSAGING_ERRORED", "Error", "The destination thread threw an error while processing the message";
+    WorkerMessagingSameThread = 1043, "ERR_WORKER_MESSAGING_SAME_THREAD", "Error", "Cannot sent a message to the same thread";
+    WorkerMessagingTimeout = 1044, "ERR_WORKER_MESSAGING_TIMEOUT", "Error", "Sending a message to another thread timed out";
+    HeapProfileStarted = 1045, "ERR_HEAP_PROFILE_HAVE_BEEN_STARTED", "Error", "heap profiling has already been started";
 
     AbiMismatch = 2000, "ERR_ABI_MISMATCH", "Error", "the module was built for another ABI";
     HandleClosed = 2001, "ERR_HANDLE_CLOSED", "Error", "the handle was closed or never valid";
@@ -132,6 +153,7 @@ codes! {
     CpuLimit = 2009, "ERR_WORKER_CPU_LIMIT", "Error", "the CPU time limit is used up";
     Deadline = 2010, "ERR_WORKER_DEADLINE", "Error", "the wall time limit is used up";
     OutOfFuel = 2011, "ERR_WORKER_OUT_OF_FUEL", "Error", "the fuel is used up";
+    WorkerQueueFull = 2012, "ERR_WORKER_QUEUE_FULL", "Error", "the receiver's queue is full";
     Internal = 2099, "ERR_INTERNAL", "Error", "internal error of the host";
 }
 

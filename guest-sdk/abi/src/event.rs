@@ -39,27 +39,62 @@ impl EventRecord {
     }
 }
 
-/// Kinds of events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-#[non_exhaustive]
-pub enum EventKind {
-    /// A timer is due. The handle of a one-shot timer is closed.
-    Timer = 1,
-    /// A signal the isolate listens for arrived: `args[0]` its number.
-    Signal = 2,
-    /// A stream that answered `EAGAIN` can be read again (data, end or error).
-    Readable = 3,
+macro_rules! event_kinds {
+    ($($(#[doc = $doc:literal])* $name:ident = $number:literal, $c:literal;)*) => {
+        /// Kinds of events.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u32)]
+        #[non_exhaustive]
+        pub enum EventKind {
+            $($(#[doc = $doc])* $name = $number,)*
+        }
+
+        impl EventKind {
+            /// Every kind with the name the C header has for it.
+            pub const ALL: &[(Self, &str)] = &[$((Self::$name, $c)),*];
+
+            /// The kind with this number.
+            pub const fn from_number(number: u32) -> Option<Self> {
+                match number {
+                    $($number => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
+        }
+    };
 }
 
-impl EventKind {
-    /// The kind with this number.
-    pub const fn from_number(number: u32) -> Option<Self> {
-        match number {
-            1 => Some(Self::Timer),
-            2 => Some(Self::Signal),
-            3 => Some(Self::Readable),
-            _ => None,
-        }
-    }
+event_kinds! {
+    /// A timer is due. The handle of a one-shot timer is closed.
+    Timer = 1, "TIMER";
+    /// A signal the isolate listens for arrived: `args[0]` its number.
+    Signal = 2, "SIGNAL";
+    /// A stream that answered `EAGAIN` can be read again (data, end or error).
+    Readable = 3, "READABLE";
+    /// A stream that answered `EAGAIN` to a write takes bytes again, or failed.
+    Writable = 4, "WRITABLE";
+    /// A started port has messages: `args[0]` how many. Comes again only after a receive answered `EAGAIN`.
+    Message = 10, "MESSAGE";
+    /// The channel of a port is closed and its last message was received.
+    PortClose = 11, "PORT_CLOSE";
+    /// The receiver of a port whose queue was above its high-water mark has room again.
+    PortDrain = 12, "PORT_DRAIN";
+    /// A broadcast channel of this name has messages. Comes again only after a receive answered `EAGAIN`.
+    Broadcast = 13, "BROADCAST";
+    /// A value another thread posted to this one waits (`worker_threads` `thread_message_receive`).
+    ThreadMessage = 14, "THREAD_MESSAGE";
+    /// What became of a post to another thread: `args[0]` the request, `args[1]` an error number or 0.
+    ThreadMessageDone = 15, "THREAD_MESSAGE_DONE";
+    /// A worker's first instruction is about to run.
+    WorkerOnline = 20, "WORKER_ONLINE";
+    /// A worker has ended: `args[0]` its exit code as two's complement, `args[1]` 1 when an error ended it.
+    WorkerExit = 21, "WORKER_EXIT";
+    /// A request about a worker is answered: `args[0]` the request, `args[1]` an error number or 0.
+    WorkerReply = 22, "WORKER_REPLY";
+    /// A lock was granted.
+    LockGranted = 30, "LOCK_GRANTED";
+    /// A lock that was held was stolen.
+    LockStolen = 31, "LOCK_STOLEN";
+    /// An asynchronous wait on shared memory is over: `args[0]` 0 woken, 1 timed out.
+    WaitDone = 40, "WAIT_DONE";
 }

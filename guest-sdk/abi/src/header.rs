@@ -5,7 +5,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::error::ErrorCode;
+use crate::event::EventKind;
 use crate::imports::{AREAS, Area, Import};
+use crate::resource::ResourceKind;
 use crate::{ABI_VERSION, hooks, limits};
 
 /// The text of `nodule.h`.
@@ -34,9 +36,16 @@ pub fn c_header() -> String {
     text.push_str(
         "};\n\n/* One event of nodule_event_loop_wait. */\nstruct nodule_event {\n    uint32_t kind;\n    \
          uint32_t handle;\n    uint64_t args[3];\n};\n\n\
-         enum nodule_event_kind {\n    NODULE_EVENT_TIMER = 1,\n    NODULE_EVENT_SIGNAL = 2,\n    \
-         NODULE_EVENT_READABLE = 3,\n};\n",
+         enum nodule_event_kind {\n",
     );
+    for (kind, name) in EventKind::ALL {
+        text.push_str(&format!("    NODULE_EVENT_{name} = {},\n", *kind as u32));
+    }
+    text.push_str("};\n\n/* Kinds of the entries of a message's side list. */\nenum nodule_resource_kind {\n");
+    for (kind, name) in ResourceKind::ALL {
+        text.push_str(&format!("    NODULE_RESOURCE_{name} = {},\n", *kind as u32));
+    }
+    text.push_str("};\n");
     for area in AREAS {
         text.push_str(&format!("\n/* ---- {} ----\n", area.namespace));
         push_comment_lines(&mut text, area.docs);

@@ -8,6 +8,7 @@
 //! | [`imports`] | the import table: every function a guest may import, with its documentation |
 //! | [`event`] | the fixed-size record that `nodule:event_loop/1` `wait` returns |
 //! | [`error`] | error numbers, Node's error codes and the error record |
+//! | [`resource`] | what a message carries beside its bytes |
 //! | [`value`] | structured values as CBOR |
 //! | [`signal`] | signal names and numbers |
 //! | [`hooks`] | the names and types of what a guest exports |
@@ -22,6 +23,7 @@ pub mod header;
 pub mod hooks;
 pub mod imports;
 pub mod limits;
+pub mod resource;
 pub mod signal;
 pub mod value;
 

@@ -31,7 +31,7 @@ macro_rules! import {
         {
             // SAFETY: pointers come from live references and slices, lengths belong to them, and the
             // host writes only within them, during the call.
-            unsafe { nodule_abi::imports::raw::$area::$name($($argument),*) }
+            unsafe { nodule_abi::imports::$area::raw::$name($($argument),*) }
         }
         #[cfg(not(target_family = "wasm"))]
         {

@@ -1,5 +1,6 @@
 //! `nodule:event_loop/1`.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nodule_abi::error::ErrorRecord;
@@ -11,7 +12,7 @@ use wasmtime::{Caller, Linker};
 use crate::guest_memory;
 use crate::handles::{Handle, Resource};
 use crate::host_error::{HostError, respond};
-use crate::runtime::{IsolateState, serve_requests};
+use crate::runtime::{IsolateState, park, serve_requests};
 
 const AREA: &str = namespace::event_loop;
 
@@ -74,7 +75,7 @@ async fn wait(
     let deadline = u64::try_from(timeout_ns)
         .ok()
         .and_then(|ns| Instant::now().checked_add(Duration::from_nanos(ns)));
-    let records = next_records(caller.data_mut(), cap as usize, deadline, keep_alive != 0).await?;
+    let records = next_records(caller, cap as usize, deadline, keep_alive != 0).await?;
     let bytes: Vec<u8> = records.iter().flat_map(|record| record.to_bytes()).collect();
     guest_memory::write_bytes(caller, events_ptr, &bytes)?;
     guest_memory::write_u32(caller, count_ptr, u32::try_from(records.len()).unwrap_or(cap))
@@ -83,13 +84,14 @@ async fn wait(
 /// Queued records first, then due timers; waits when there are none. Nothing when the time is over,
 /// or when nothing ref'd is left and the guest has no reason of its own to stay.
 async fn next_records(
-    state: &mut IsolateState,
+    caller: &mut Caller<'_, IsolateState>,
     max: usize,
     deadline: Option<Instant>,
     keep_alive: bool,
 ) -> Result<Vec<EventRecord>, HostError> {
     loop {
-        serve_requests(state).map_err(HostError::Trap)?;
+        serve_requests(&mut *caller).map_err(HostError::Trap)?;
+        let state = caller.data_mut();
         let mut records = state.shared.events.take(max);
         let now = Instant::now();
         while records.len() < max
@@ -106,17 +108,12 @@ async fn next_records(
             (Some(deadline), Some(due)) => Some(deadline.min(due)),
             (deadline, due) => deadline.or(due),
         };
-        let shared = &state.shared;
-        let woken = async {
-            tokio::select! {
-                () = shared.events.arrived() => {}
-                () = shared.control.arrived() => {}
-            }
-        };
+        let shared = Arc::clone(&state.shared);
+        let arrived = shared.events.arrived();
         match wake {
             // The runtime's clock has a grain of 1 ms and never fires early.
-            Some(wake) => drop(tokio::time::timeout_at(wake.into(), woken).await),
-            None => woken.await,
+            Some(wake) => drop(park(caller, tokio::time::timeout_at(wake.into(), arrived)).await?),
+            None => park(caller, arrived).await?,
         }
     }
 }

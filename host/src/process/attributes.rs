@@ -5,7 +5,7 @@ use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 use nodule_abi::value::{Object, Value};
 
 use super::{options, reports};
-use crate::runtime::{IsolateRole, IsolateState};
+use crate::runtime::IsolateState;
 
 /// The version of Node's API that is followed.
 const NODE_API: &str = "26.0.0";
@@ -34,13 +34,9 @@ pub const fn platform() -> &'static str {
     }
 }
 
-/// `threadId`: 0 for the main isolate.
-pub fn thread_id(state: &IsolateState) -> u64 {
-    if state.role == IsolateRole::Main {
-        0
-    } else {
-        state.shared.id.number()
-    }
+/// `threadId`: 0 for a root isolate.
+pub fn thread_id(state: &IsolateState) -> u32 {
+    state.shared.thread.number()
 }
 
 fn strings<'a>(list: impl IntoIterator<Item = &'a str>) -> Value {

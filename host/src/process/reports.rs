@@ -63,7 +63,7 @@ pub fn build(state: &IsolateState, trigger: Trigger, error: Option<&ErrorRecord>
     let input = ReportInput {
         event,
         trigger: trigger.name().to_string(),
-        thread_id: attributes::thread_id(state),
+        thread_id: attributes::thread_id(state).into(),
         cwd: directory::cwd(&state.permissions)
             .unwrap_or_default()
             .to_string_lossy()

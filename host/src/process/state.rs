@@ -179,7 +179,7 @@ impl ProcessState {
     pub fn require_main(&self, operation: &str) -> Result<()> {
         match self.role {
             IsolateRole::Main => Ok(()),
-            IsolateRole::Embedded => {
+            IsolateRole::Embedded | IsolateRole::Worker => {
                 let message = format!("{operation} is not supported in workers");
                 Err(ErrorRecord::new(ErrorCode::WorkerUnsupportedOperation, message).into())
             }
@@ -190,8 +190,8 @@ impl ProcessState {
     pub fn title(&self, shared: &IsolateShared) -> String {
         match (self.role, &self.title) {
             (IsolateRole::Main, _) => title::get(),
-            (IsolateRole::Embedded, Some(title)) => title.clone(),
-            (IsolateRole::Embedded, None) => format!("[worker {}] WorkerThread", shared.id.number()),
+            (IsolateRole::Embedded | IsolateRole::Worker, Some(title)) => title.clone(),
+            (IsolateRole::Embedded | IsolateRole::Worker, None) => format!("[worker {}] WorkerThread", shared.thread),
         }
     }
 

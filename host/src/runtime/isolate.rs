@@ -8,14 +8,15 @@ use nodule_abi::error::{ErrorRecord, Result};
 use tokio_util::sync::CancellationToken;
 use wasmtime::{Store, UpdateDeadline};
 
-use super::control::Control;
+use super::control::{Control, serve_requests};
+use super::group::{IsolateGroup, ThreadId};
 use super::host::Host;
 use super::lifecycle::{self, Lifecycle};
 use super::limits::{LimitExceeded, Limits, MemoryLimiter};
 use super::metered::{CpuUsage, Metered};
 use super::module::Module;
 use super::plugin::Plugin;
-use super::state::{self, Exports, Extensions, IsolateShared, IsolateState};
+use super::state::{Exports, Extensions, IsolateShared, IsolateState};
 use crate::event_loop::EventQueue;
 use crate::handles::Handles;
 use crate::permissions::Permissions;
@@ -55,6 +56,8 @@ pub enum IsolateRole {
     /// It is a guest in somebody's process: those calls fail with `ERR_WORKER_UNSUPPORTED_OPERATION`.
     #[default]
     Embedded,
+    /// A thread that another isolate started; as `Embedded`, and its creator hears of its end.
+    Worker,
 }
 
 /// How an isolate ended.
@@ -257,6 +260,8 @@ impl IsolateBuilder {
     pub(super) fn into_store(self) -> Result<(Store<IsolateState>, Arc<IsolateShared>, Host)> {
         let shared = Arc::new(IsolateShared {
             id: IsolateId::next(),
+            thread: ThreadId::MAIN,
+            group: Arc::new(IsolateGroup::default()),
             events: EventQueue::default(),
             control: Control::default(),
             cpu: Arc::new(CpuUsage::default()),
@@ -303,7 +308,7 @@ fn yield_at_ticks(store: &mut Store<IsolateState>) {
         {
             return Err(LimitExceeded::cpu_time(limit).into());
         }
-        state::serve_requests(context.data_mut())?;
+        serve_requests(&mut context)?;
         let cpu = Arc::clone(&context.data().shared.cpu);
         // The ticks of the time it waited are not its own: who was just woken is not sent behind those that compute.
         if cpu.take_woken() {

@@ -7,6 +7,7 @@
 //! | `module`, `cache` | from bytes to compiled code, on disk once |
 //! | `linker` | registers every area; refuses unknown imports before anything runs |
 //! | `state` | what the host keeps for one isolate |
+//! | `group` | the isolates of one process |
 //! | `isolate` | builder and handle: spawn, join, terminate |
 //! | `lifecycle` | one isolate from its first to its last instruction |
 //! | `plugin` | an instance whose exports the embedder calls |
@@ -17,6 +18,7 @@
 mod cache;
 mod control;
 mod engine;
+mod group;
 mod host;
 mod isolate;
 mod lifecycle;
@@ -31,7 +33,9 @@ mod trap;
 
 pub use cache::Cache;
 pub use control::{Control, ControlRequest};
+pub(crate) use control::{park, serve_requests};
 pub use engine::{EngineOptions, Optimize};
+pub use group::{IsolateGroup, ThreadId};
 pub use host::{Host, HostBuilder};
 pub use isolate::{ExitStatus, Isolate, IsolateBuilder, IsolateId, IsolateRole};
 pub use limits::{LimitExceeded, Limits, OnMemoryLimit};
@@ -41,6 +45,5 @@ pub(crate) use module::compile_unlinked;
 pub use module::{Module, ModuleError};
 pub use plugin::Plugin;
 pub use snapshot::SnapshotError;
-pub(crate) use state::serve_requests;
 pub use state::{Extensions, IsolateShared, IsolateState};
 pub(crate) use trap::current_backtrace;

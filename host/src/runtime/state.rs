@@ -8,7 +8,8 @@ use nodule_abi::error::ErrorRecord;
 use tokio_util::sync::CancellationToken;
 use wasmtime::{Func, Global, Instance, Memory, Table};
 
-use super::control::{Control, ControlRequest};
+use super::control::Control;
+use super::group::{IsolateGroup, ThreadId};
 use super::host::Host;
 use super::isolate::{IsolateId, IsolateRole};
 use super::limits::{Limits, MemoryLimiter};
@@ -17,7 +18,7 @@ use super::module::Module;
 use crate::event_loop::EventQueue;
 use crate::handles::Handles;
 use crate::permissions::Permissions;
-use crate::process::{self, ProcessState};
+use crate::process::ProcessState;
 use crate::stdio::IsolateStdio;
 use crate::timers::Timers;
 use crate::wasi::WasiState;
@@ -27,6 +28,10 @@ use crate::wasi::WasiState;
 pub struct IsolateShared {
     /// Its id.
     pub id: IsolateId,
+    /// Its number within the process.
+    pub thread: ThreadId,
+    /// The process it belongs to.
+    pub group: Arc<IsolateGroup>,
     /// Its event queue.
     pub events: EventQueue,
     /// Requests from outside.
@@ -122,15 +127,4 @@ impl IsolateState {
     pub fn memory_bytes(&self) -> usize {
         self.limiter.memory_bytes()
     }
-}
-
-/// Serves requests from outside. An error ends the isolate.
-pub(crate) fn serve_requests(state: &mut IsolateState) -> wasmtime::Result<()> {
-    for request in state.shared.control.take() {
-        match request {
-            ControlRequest::Report => process::reports::on_signal(state),
-            ControlRequest::Abort(request) => return Err(request.into()),
-        }
-    }
-    Ok(())
 }

@@ -80,7 +80,7 @@ fn proc_raise(caller: &Caller<'_, IsolateState>, signal: u32) -> Result<()> {
         Some(Some(signal)) => *signal,
     };
     match caller.data().role {
-        IsolateRole::Embedded => Err(Errno::NOTSUP.into()),
+        IsolateRole::Embedded | IsolateRole::Worker => Err(Errno::NOTSUP.into()),
         // To this OS thread, so that a signal that ends the process does so before the guest goes on.
         IsolateRole::Main => raise(signal).map_err(|_| Errno::INVAL.into()),
     }
