@@ -15,6 +15,15 @@ impl Tied {
     }
 }
 
+impl Tied {
+    /// Waits until the task is over; its failure is logged.
+    pub async fn ended(mut self) {
+        if let Err(error) = (&mut self.0).await {
+            tracing::error!(%error, "a task failed");
+        }
+    }
+}
+
 impl Drop for Tied {
     fn drop(&mut self) {
         self.0.abort();

@@ -5,19 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nodule_abi::error::{ErrorRecord, Result};
-use tokio_util::sync::CancellationToken;
 use wasmtime::{Store, UpdateDeadline};
 
-use super::control::{Control, serve_requests};
-use super::group::{IsolateGroup, ThreadId};
+use super::control::serve_requests;
 use super::host::Host;
-use super::lifecycle::{self, Lifecycle};
+use super::lifecycle;
 use super::limits::{LimitExceeded, Limits, MemoryLimiter};
-use super::metered::{CpuUsage, Metered};
+use super::metered::CpuUsage;
 use super::module::Module;
 use super::plugin::Plugin;
 use super::state::{Exports, Extensions, IsolateShared, IsolateState};
-use crate::event_loop::EventQueue;
+use super::task;
 use crate::handles::Handles;
 use crate::permissions::Permissions;
 use crate::process::{ProcessOptions, ProcessState};
@@ -30,7 +28,7 @@ use crate::wasi;
 pub struct IsolateId(u64);
 
 impl IsolateId {
-    fn next() -> Self {
+    pub(super) fn next() -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
         Self(LAST.fetch_add(1, Ordering::Relaxed) + 1)
     }
@@ -204,38 +202,10 @@ impl IsolateBuilder {
     /// Outside of a tokio runtime.
     pub fn spawn(mut self) -> Result<Isolate> {
         let pipes = self.stdio.take_pipes();
-        let stderr = self.stdio.stderr.clone();
         let entry = std::mem::take(&mut self.entry);
-        let role = self.role;
-        let limits = self.limits;
-        let (mut store, shared, host) = self.into_store()?;
-        let terminate = shared.terminate.clone();
-        let cpu = Arc::clone(&shared.cpu);
-        let run = async move {
-            let module = store.data().module.clone();
-            Lifecycle::new(&mut store).run(&module, &entry).await
-        };
-        let run = Metered::new(run, Arc::clone(host.ticker()), cpu);
-        let task = tokio::spawn(async move {
-            let limited = async {
-                match limits.timeout {
-                    None => run.await,
-                    Some(timeout) => match tokio::time::timeout(timeout, run).await {
-                        Ok(status) => status,
-                        Err(_) => {
-                            let status = ExitStatus::failed(1, LimitExceeded::timeout(timeout).0);
-                            lifecycle::print_end(role, &stderr, &status).await;
-                            status
-                        }
-                    },
-                }
-            };
-            tokio::select! {
-                biased;
-                () = terminate.cancelled() => ExitStatus { code: 1, error: None },
-                status = limited => status,
-            }
-        });
+        let shared = IsolateShared::root();
+        let (store, host) = self.into_store(&shared)?;
+        let task = tokio::spawn(task::run(store, Arc::clone(&shared), host, entry));
         Ok(Isolate {
             shared,
             task: Some(task),
@@ -247,8 +217,9 @@ impl IsolateBuilder {
 
     /// Instantiates it for calls of its exports; a reactor's `_initialize` runs first.
     pub async fn plugin(self) -> std::result::Result<Plugin, ExitStatus> {
-        let (store, shared, host) = self
-            .into_store()
+        let shared = IsolateShared::root();
+        let (store, host) = self
+            .into_store(&shared)
             .map_err(|error| ExitStatus::failed(lifecycle::code::UNCAUGHT, error))?;
         Plugin::start(store, shared, host).await
     }
@@ -257,22 +228,13 @@ impl IsolateBuilder {
         self.module.name()
     }
 
-    pub(super) fn into_store(self) -> Result<(Store<IsolateState>, Arc<IsolateShared>, Host)> {
-        let shared = Arc::new(IsolateShared {
-            id: IsolateId::next(),
-            thread: ThreadId::MAIN,
-            group: Arc::new(IsolateGroup::default()),
-            events: EventQueue::default(),
-            control: Control::default(),
-            cpu: Arc::new(CpuUsage::default()),
-            terminate: CancellationToken::new(),
-        });
+    pub(super) fn into_store(self, shared: &Arc<IsolateShared>) -> Result<(Store<IsolateState>, Host)> {
         let process = ProcessState::new(self.process, &self.module, &self.permissions, self.role)?;
         let wasi = wasi::context(&self.permissions);
         let state = IsolateState {
             extensions: self.extensions,
             host: self.host.clone(),
-            shared: Arc::clone(&shared),
+            shared: Arc::clone(shared),
             role: self.role,
             module: self.module,
             exports: Exports::default(),
@@ -294,7 +256,7 @@ impl IsolateBuilder {
             let _ = store.set_fuel(self.limits.fuel.unwrap_or(u64::MAX));
         }
         yield_at_ticks(&mut store);
-        Ok((store, shared, self.host))
+        Ok((store, self.host))
     }
 }
 

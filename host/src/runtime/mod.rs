@@ -9,6 +9,7 @@
 //! | `state` | what the host keeps for one isolate |
 //! | `group` | the isolates of one process |
 //! | `isolate` | builder and handle: spawn, join, terminate |
+//! | `task`, `children` | an isolate as a task; its workers, which end with it |
 //! | `lifecycle` | one isolate from its first to its last instruction |
 //! | `plugin` | an instance whose exports the embedder calls |
 //! | `snapshot` | a module after its initialisation |
@@ -16,6 +17,7 @@
 //! | `limits`, `metered`, `trap` | hard limits, CPU accounting, traps as error records |
 
 mod cache;
+mod children;
 mod control;
 mod engine;
 mod group;
@@ -29,6 +31,7 @@ pub(crate) mod module;
 mod plugin;
 mod snapshot;
 mod state;
+mod task;
 mod trap;
 
 pub use cache::Cache;

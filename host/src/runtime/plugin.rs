@@ -138,3 +138,10 @@ impl Plugin {
         self.shared.terminate.clone()
     }
 }
+
+/// Its workers end with it.
+impl Drop for Plugin {
+    fn drop(&mut self) {
+        self.shared.children.terminate_all();
+    }
+}

@@ -8,7 +8,7 @@ use wasmtime_wizer::{InstanceState, SnapshotVal, Wizer};
 use super::host::Host;
 use super::isolate::IsolateBuilder;
 use super::metered::Metered;
-use super::state::IsolateState;
+use super::state::{IsolateShared, IsolateState};
 use super::trap;
 
 /// A snapshot could not be made.
@@ -37,7 +37,10 @@ impl Host {
         wizer.init_func(init);
         let (context, instrumented) = wizer.instrument(wasm).map_err(|error| engine_failed(&error))?;
         let module = wasmtime::Module::new(self.engine(), &instrumented).map_err(|error| engine_failed(&error))?;
-        let (mut store, shared, host) = settings.into_store().map_err(|error| failed(error.message.clone()))?;
+        let shared = IsolateShared::root();
+        let (mut store, host) = settings
+            .into_store(&shared)
+            .map_err(|error| failed(error.message.clone()))?;
         let start = async {
             let instance = host.linker().instantiate_async(&mut store, &module).await?;
             for function in ["_initialize", init] {

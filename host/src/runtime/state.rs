@@ -8,6 +8,7 @@ use nodule_abi::error::ErrorRecord;
 use tokio_util::sync::CancellationToken;
 use wasmtime::{Func, Global, Instance, Memory, Table};
 
+use super::children::Children;
 use super::control::Control;
 use super::group::{IsolateGroup, ThreadId};
 use super::host::Host;
@@ -40,6 +41,33 @@ pub struct IsolateShared {
     pub cpu: Arc<CpuUsage>,
     /// Ends it when cancelled.
     pub terminate: CancellationToken,
+    /// Its workers.
+    pub children: Children,
+}
+
+impl IsolateShared {
+    /// Of an isolate that nobody's worker is.
+    pub(crate) fn root() -> Arc<Self> {
+        Self::new(ThreadId::MAIN, Arc::new(IsolateGroup::default()))
+    }
+
+    /// Of a new worker of a process.
+    pub(crate) fn worker(group: &Arc<IsolateGroup>) -> Arc<Self> {
+        Self::new(group.next_thread(), Arc::clone(group))
+    }
+
+    fn new(thread: ThreadId, group: Arc<IsolateGroup>) -> Arc<Self> {
+        Arc::new(Self {
+            id: IsolateId::next(),
+            thread,
+            group,
+            events: EventQueue::default(),
+            control: Control::default(),
+            cpu: Arc::new(CpuUsage::default()),
+            terminate: CancellationToken::new(),
+            children: Children::default(),
+        })
+    }
 }
 
 /// What the guest exports for the host; known once it is instantiated.
