@@ -11,13 +11,7 @@ pub type Result<T, E = Error> = core::result::Result<T, E>;
 
 /// An error with Node's `name`, `code`, `message` and, for system errors, `errno`, `syscall`, `path`, `dest`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Error(Box<Inner>);
-
-#[derive(Clone, Debug, PartialEq)]
-struct Inner {
-    record: ErrorRecord,
-    reason: Option<Value>,
-}
+pub struct Error(Box<ErrorRecord>);
 
 impl Error {
     /// A plain `Error` with a message and no code.
@@ -39,89 +33,81 @@ impl Error {
     /// `ERR_UNHANDLED_REJECTION`, whose message quotes the reason.
     pub fn from_reason(reason: impl Into<Value>) -> Self {
         let reason = reason.into();
-        let record = ErrorRecord::new(
+        let mut record = ErrorRecord::new(
             ErrorCode::UnhandledRejection,
             format!(
                 "A task failed and nobody handled it. It failed with the reason \"{}\".",
                 quote(&reason)
             ),
         );
-        Self(Box::new(Inner {
-            record,
-            reason: Some(reason),
-        }))
+        record.reason = Some(Box::new([reason]));
+        record.into()
     }
 
     /// The error with another class name.
     #[must_use]
     pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
-        self.0.record.name = name.into();
+        self.0.name = name.into();
         self
     }
 
     /// The error with the code string `code`, one of the guest's own for example.
     #[must_use]
     pub fn coded(mut self, code: impl Into<Cow<'static, str>>) -> Self {
-        self.0.record.code = Some(code.into());
+        self.0.code = Some(code.into());
         self
     }
 
     /// The error with the backtrace of this call as its stack (Node: `Error.captureStackTrace`).
     #[must_use]
     pub fn with_stack(mut self) -> Self {
-        self.0.record.stack = crate::sys::process::stack().ok().filter(|stack| !stack.is_empty());
+        self.0.stack = crate::sys::process::stack().ok().filter(|stack| !stack.is_empty());
         self
     }
 
     /// Backtrace lines, innermost first; errors that nobody raised yet have none unless [`Error::with_stack`] was called.
     pub fn stack(&self) -> Option<&str> {
-        self.0.record.stack.as_deref()
+        self.0.stack.as_deref()
     }
 
     /// Class name: `Error`, `TypeError`, `PanicError`…
     pub fn name(&self) -> &str {
-        &self.0.record.name
+        &self.0.name
     }
 
     /// The code string, `"ENOENT"` or `"ERR_INVALID_ARG_TYPE"`; plain errors have none.
     pub fn code(&self) -> Option<&str> {
-        self.0.record.code.as_deref()
+        self.0.code.as_deref()
     }
 
     /// What happened.
     pub fn message(&self) -> &str {
-        &self.0.record.message
+        &self.0.message
     }
 
     /// Whether the code string is `code`.
     pub fn is_code(&self, code: &str) -> bool {
-        self.0.record.is_code(code)
+        self.0.is_code(code)
     }
 
     /// The value a task failed with when that was no error ([`Error::from_reason`]).
     pub fn reason(&self) -> Option<&Value> {
-        self.0.reason.as_ref()
-    }
-
-    /// The error with the reason it had before it went through the host.
-    pub(crate) fn with_reason(mut self, reason: Option<Value>) -> Self {
-        self.0.reason = reason;
-        self
+        self.0.reason.as_deref().map(|[reason]| reason)
     }
 
     /// All fields.
     pub fn record(&self) -> &ErrorRecord {
-        &self.0.record
+        &self.0
     }
 
     /// All fields, to change.
     pub fn record_mut(&mut self) -> &mut ErrorRecord {
-        &mut self.0.record
+        &mut self.0
     }
 
     /// The fields alone.
     pub fn into_record(self) -> ErrorRecord {
-        self.0.record
+        *self.0
     }
 }
 
@@ -140,7 +126,7 @@ fn quote(reason: &Value) -> String {
 /// `Name [CODE]: message`, as Node prints an error.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.record.fmt(f)
+        self.0.fmt(f)
     }
 }
 
@@ -148,13 +134,13 @@ impl std::error::Error for Error {}
 
 impl From<ErrorRecord> for Error {
     fn from(record: ErrorRecord) -> Self {
-        Self(Box::new(Inner { record, reason: None }))
+        Self(Box::new(record))
     }
 }
 
 impl From<Box<ErrorRecord>> for Error {
     fn from(record: Box<ErrorRecord>) -> Self {
-        (*record).into()
+        Self(record)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Uncaught errors: what happens between a trap and the loop going on.
 
-use std::cell::Cell;
 use std::rc::Rc;
 
 use nodule_abi::error::ErrorCode;
@@ -9,7 +8,7 @@ use nodule_abi::hooks::Origin;
 use crate::error::{Error, Result};
 use crate::process::events;
 use crate::sys::{self, IsolateCell};
-use crate::{Value, task, timers};
+use crate::{task, timers};
 
 type Capture = Rc<IsolateCell<dyn FnMut(&Error) -> bool>>;
 
@@ -22,8 +21,6 @@ struct Captures {
 
 thread_local! {
     static CAPTURES: IsolateCell<Captures> = const { IsolateCell::new(Captures { added: Vec::new(), set: None }) };
-    /// The reason of the error that is being raised; it does not travel through the host.
-    static REASON: Cell<Option<Value>> = const { Cell::new(None) };
 }
 
 fn captures<R>(use_captures: impl FnOnce(&mut Captures) -> R) -> R {
@@ -33,13 +30,11 @@ fn captures<R>(use_captures: impl FnOnce(&mut Captures) -> R) -> R {
 /// Raises `error` as uncaught. The frames of the caller vanish: whatever it holds open must be put away before.
 pub(crate) fn raise(error: &Error, origin: Origin) -> ! {
     sys::flush_stdout();
-    REASON.set(error.reason().cloned());
     sys::process::uncaught(error.record(), origin)
 }
 
 /// Hands an uncaught error to monitors, captures and listeners, in Node's order. Gives whether it is handled.
 pub(crate) fn handle(error: Error, origin: Origin) -> bool {
-    let error = error.with_reason(REASON.take());
     task::fail_current(&error);
     timers::after_callback();
     let arguments = (error, origin);

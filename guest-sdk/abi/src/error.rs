@@ -12,6 +12,8 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::value::Value;
+
 /// A result whose failure a guest sees. Boxed: records are large and failures rare.
 pub type Result<T> = core::result::Result<T, Box<ErrorRecord>>;
 
@@ -224,6 +226,9 @@ pub struct ErrorRecord {
     /// More about it: a panic's `file:line:column`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub info: Option<String>,
+    /// What was thrown when that was no error; an array of one, because undefined is a value too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Box<[Value; 1]>>,
 }
 
 impl ErrorRecord {
@@ -236,6 +241,11 @@ impl ErrorRecord {
             errno: code.is_system().then(|| -i32::from(code.number())),
             ..Self::default()
         }
+    }
+
+    /// The code with its plain text.
+    pub fn of(code: ErrorCode) -> Self {
+        Self::new(code, code.text())
     }
 
     /// A failed system call: message `<syscall> <CODE>` (Node's form for calls without a path).

@@ -38,6 +38,19 @@ pub const SIDE_MODULES_MAX: usize = 256;
 /// Largest side module file.
 pub const SIDE_MODULE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
+/// Most threads of one process, nested ones counted.
+pub const WORKERS_MAX: usize = 16 * 1024;
+/// Largest module of a worker.
+pub const WORKER_MODULE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Most values of environment data, and their bytes together.
+pub const ENVIRONMENT_DATA_COUNT_MAX: usize = 4096;
+/// Bytes of all environment data.
+pub const ENVIRONMENT_DATA_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most messages of other threads that wait for a thread, or that it has not answered. A further one has failed.
+pub const THREAD_MESSAGES_LEN_MAX: usize = 64 * 1024;
+/// Bytes of the messages of other threads that wait for a thread.
+pub const THREAD_MESSAGES_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 const _: () = assert!(HOOK_BUFFER_BYTES >= ERROR_RECORD_BYTES_MAX as usize);
 const _: () = assert!(VALUE_BYTES_MAX >= ERROR_RECORD_BYTES_MAX);
 const _: () = assert!(STDIO_ATOMIC_BYTES <= STREAM_READ_BYTES_MAX as usize);

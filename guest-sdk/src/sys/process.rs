@@ -231,9 +231,14 @@ pub(super) fn panic(record: &ErrorRecord) {
 
 /// Raises an error as uncaught. The frames of the caller are gone when the host goes on.
 pub(crate) fn uncaught(record: &ErrorRecord, origin: Origin) -> ! {
-    if let Ok(record) = encode(record) {
-        let _: u32 = import!(process::uncaught(record.as_ptr(), len32(record.len()), origin as u32));
-    }
+    let raise = |record: &ErrorRecord| {
+        if let Ok(record) = encode(record) {
+            let _: u32 = import!(process::uncaught(record.as_ptr(), len32(record.len()), origin as u32));
+        }
+    };
+    raise(record);
+    // The host did not take it: a value of the guest's in it is too large or too deep.
+    raise(&ErrorRecord::of(ErrorCode::WorkerUnserializableError));
     trap()
 }
 

@@ -322,7 +322,7 @@ impl Permissions {
         flags.into_iter().try_fold(Self::none(), Self::with_flag)
     }
 
-    fn with_flag(self, text: &str) -> std::result::Result<Self, PermissionError> {
+    pub(crate) fn with_flag(self, text: &str) -> std::result::Result<Self, PermissionError> {
         let (flag, value) = match text.split_once('=') {
             Some((flag, value)) => (flag, Some(value)),
             None => (text, None),

@@ -58,6 +58,11 @@ impl IsolateGroup {
         self.lock().remove(&thread);
     }
 
+    /// How many threads run.
+    pub(crate) fn live_threads(&self) -> usize {
+        self.lock().len()
+    }
+
     /// The thread with this id, while it runs.
     pub(crate) fn thread(&self, thread: ThreadId) -> Option<Arc<IsolateShared>> {
         self.lock().get(&thread)?.upgrade()

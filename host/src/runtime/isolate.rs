@@ -205,7 +205,7 @@ impl IsolateBuilder {
         let entry = std::mem::take(&mut self.entry);
         let shared = IsolateShared::root();
         let (store, host) = self.into_store(&shared)?;
-        let task = tokio::spawn(task::run(store, Arc::clone(&shared), host, entry));
+        let task = tokio::spawn(task::run_isolate(store, Arc::clone(&shared), host, entry));
         Ok(Isolate {
             shared,
             task: Some(task),

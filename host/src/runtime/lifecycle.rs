@@ -86,15 +86,16 @@ impl<'a> Lifecycle<'a> {
         };
         let function = match instance.get_typed_func::<(), ()>(&mut *self.store, entry) {
             Ok(function) => function,
-            Err(_) => return ExitStatus::failed(code::LINK, no_entry(module, entry)),
+            Err(_) => return self.failed_start(code::LINK, no_entry(module, entry)),
         };
         let stack_pointer = self.stack_pointer();
+        self.store.data().threads.online();
         let result = function.call_async(&mut *self.store, ()).await;
         if let Err(error) = &result
             && self.is_trap(error)
             && trap::in_constructor(error)
         {
-            return ExitStatus::failed(code::BOOTSTRAP, trap::error_record(error));
+            return self.failed_start(code::BOOTSTRAP, trap::error_record(error));
         }
         let mut ended = self.classify(result);
         loop {
@@ -110,14 +111,32 @@ impl<'a> Lifecycle<'a> {
                     match self.uncaught_hook(&record, origin).await {
                         Verdict::Handled => ended = self.resume_hook().await,
                         Verdict::NotHandled => return self.uncaught(record).await,
-                        Verdict::Invalid => return ExitStatus::failed(code::HOOK_INVALID, record),
+                        Verdict::Invalid => return self.hook_invalid(record),
                         Verdict::Ended(Ended::Uncaught { record, .. }) => {
-                            return ExitStatus::failed(code::HOOK_FAILED, record);
+                            return self.failed_start(code::HOOK_FAILED, record);
                         }
                         Verdict::Ended(other) => ended = other,
                     }
                 }
             }
+        }
+    }
+
+    /// An end with a code of the runtime's own. A thread has no such codes: it ends with 1.
+    fn failed_start(&self, code: i64, error: impl Into<Box<ErrorRecord>>) -> ExitStatus {
+        let code = match self.store.data().role {
+            IsolateRole::Worker => code::UNCAUGHT,
+            IsolateRole::Main | IsolateRole::Embedded => code,
+        };
+        ExitStatus::failed(code, error)
+    }
+
+    /// The hook cannot be called. A thread's creator sees the code alone.
+    fn hook_invalid(&self, record: Box<ErrorRecord>) -> ExitStatus {
+        let is_worker = self.store.data().role == IsolateRole::Worker;
+        ExitStatus {
+            code: code::HOOK_INVALID,
+            error: Some(record).filter(|_| !is_worker),
         }
     }
 
@@ -129,7 +148,7 @@ impl<'a> Lifecycle<'a> {
             .await
             .map_err(|error| {
                 if self.is_trap(&error) {
-                    return ExitStatus::failed(code::BOOTSTRAP, trap::error_record(&error));
+                    return self.failed_start(code::BOOTSTRAP, trap::error_record(&error));
                 }
                 let record = match error.downcast_ref::<LimitExceeded>() {
                     Some(limit) => (*limit.0).clone(),
@@ -138,7 +157,7 @@ impl<'a> Lifecycle<'a> {
                         format!("Worker initialization failure: {}", error.root_cause()),
                     ),
                 };
-                ExitStatus::failed(code::LINK, record)
+                self.failed_start(code::LINK, record)
             })?;
         let store = &mut *self.store;
         let exports = Exports {
@@ -328,6 +347,7 @@ fn encode_bounded(record: &ErrorRecord) -> Vec<u8> {
         path: None,
         dest: None,
         resource: None,
+        reason: None,
         ..record.clone()
     };
     let mut cut = short.message.len().min(ERROR_RECORD_BYTES_MAX as usize / 2);

@@ -23,6 +23,7 @@ use crate::process::ProcessState;
 use crate::stdio::IsolateStdio;
 use crate::timers::Timers;
 use crate::wasi::WasiState;
+use crate::worker_threads::{ThreadMessages, ThreadState};
 
 /// The part of an isolate that others may reach while it runs.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub struct IsolateShared {
     pub terminate: CancellationToken,
     /// Its workers.
     pub children: Children,
+    /// What other threads posted to it.
+    pub thread_messages: ThreadMessages,
 }
 
 impl IsolateShared {
@@ -66,6 +69,7 @@ impl IsolateShared {
             cpu: Arc::new(CpuUsage::default()),
             terminate: CancellationToken::new(),
             children: Children::default(),
+            thread_messages: ThreadMessages::default(),
         })
     }
 }
@@ -129,6 +133,7 @@ pub struct IsolateState {
     pub(crate) handles: Handles,
     pub(crate) timers: Timers,
     pub(crate) process: ProcessState,
+    pub(crate) threads: ThreadState,
     pub(crate) last_error: Option<Box<ErrorRecord>>,
     /// A panic the guest announced; belongs to the trap that follows.
     pub(crate) panic: Option<ErrorRecord>,

@@ -12,7 +12,7 @@ use super::metered::Metered;
 use super::state::{IsolateShared, IsolateState};
 
 /// Runs an isolate to its end. When this returns its memory is gone, and none of its workers runs any more.
-pub(crate) async fn run(
+pub(crate) async fn run_isolate(
     store: Store<IsolateState>,
     shared: Arc<IsolateShared>,
     host: Host,
@@ -21,6 +21,7 @@ pub(crate) async fn run(
     shared.group.enter(&shared);
     let status = run_store(store, &shared, &host, entry).await;
     shared.group.leave(shared.thread);
+    shared.thread_messages.close();
     shared.children.end_all().await;
     status
 }

@@ -194,6 +194,7 @@ areas! {
     stdio,
     os,
     process,
+    worker_threads,
 }
 
 /// The area with this name.

@@ -1,0 +1,339 @@
+//! From a creator's state to a worker that runs.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
+use nodule_abi::limits::WORKERS_MAX;
+
+use super::exec_argv;
+use super::limits::Granted;
+use super::options::{WorkerOptions, check_path};
+use super::source::{self, Source};
+use super::thread_state::ThreadState;
+use super::worker::{Worker, WorkerLink};
+use crate::handles::{Handle, Resource};
+use crate::messaging::{self, Message, PortEnd};
+use crate::permissions::{DirAccess, Permissions};
+use crate::process::env::EnvStore;
+use crate::process::{ProcessOptions, directory};
+use crate::runtime::{
+    EngineOptions, ExitStatus, Host, IsolateBuilder, IsolateRole, IsolateShared, IsolateState, Module, run_isolate,
+};
+use crate::spawn_tied::Tied;
+use crate::stdio::{self, Input, Output, Pipes, StdioOptions};
+
+/// A worker whose options are sound. Nothing was changed for it yet.
+#[derive(Debug)]
+pub struct Prepared {
+    source: Source,
+    entry: String,
+    process: ProcessOptions,
+    permissions: Permissions,
+    granted: Granted,
+    engine: EngineOptions,
+    stdio: StdioOptions,
+    name: String,
+    cwd: PathBuf,
+    has_own_cwd: bool,
+}
+
+/// What the creator is told of a new worker.
+#[derive(Clone, Copy, Debug)]
+pub struct Started {
+    /// The worker.
+    pub worker: Handle,
+    /// The port to its `parentPort`.
+    pub port: Handle,
+    /// Its thread id.
+    pub thread: u32,
+    /// Its streams, where they were asked for.
+    pub stdio: [Option<Handle>; 3],
+}
+
+/// Checks everything that can be checked before anything is started.
+pub fn prepare(state: &IsolateState, options: &WorkerOptions, code: Option<Vec<u8>>) -> Result<Prepared> {
+    let _may = state.permissions.check_worker()?;
+    check_room(state)?;
+    let creator_cwd = state.process.cwd(&state.permissions)?;
+    let source = source_of(state, options, code, &creator_cwd)?;
+    let permissions = narrowed(state, options, &creator_cwd)?;
+    let cwd = match &options.cwd {
+        Some(path) => directory::resolve(&permissions, path, &creator_cwd)?,
+        None => creator_cwd,
+    };
+    let granted = options.resource_limits.narrow(&state.limits)?;
+    let engine = engine_options(state.host.options(), &granted);
+    let mut process = inherited(state);
+    if let Some(arguments) = &options.exec_argv {
+        process = ProcessOptions {
+            report: process.report,
+            ..ProcessOptions::default()
+        };
+        exec_argv::apply(arguments, &mut process)?;
+    }
+    process.args.clone_from(&options.argv);
+    process.env_store = Some(options.env_store(&state.process.env)?);
+    let inherit = |wanted: bool, output: &Output| if wanted { Output::pipe() } else { output.clone() };
+    Ok(Prepared {
+        source,
+        entry: options.entry.clone().unwrap_or_else(|| "_start".into()),
+        process,
+        permissions,
+        granted,
+        engine,
+        stdio: StdioOptions {
+            stdin: if options.stdin { Input::pipe() } else { Input::null() },
+            stdout: inherit(options.stdout, &state.stdio.stdout),
+            stderr: inherit(options.stderr, &state.stdio.stderr),
+        },
+        name: options.thread_name(),
+        cwd,
+        has_own_cwd: options.cwd.is_some() || state.threads.has_own_cwd,
+    })
+}
+
+/// `EAGAIN` when the creator, or the process, has as many workers as it may have.
+fn check_room(state: &IsolateState) -> Result<()> {
+    let (own, most) = (state.shared.children.len(), state.limits.max_workers);
+    if own >= most || state.shared.group.live_threads() >= WORKERS_MAX {
+        let message = format!("{own} workers run, {most} are allowed (raise it with --max-workers)");
+        return Err(ErrorRecord::new(ErrorCode::Eagain, message).into());
+    }
+    // The worker, its port and three streams.
+    state.handles.check_room(5)
+}
+
+fn source_of(state: &IsolateState, options: &WorkerOptions, code: Option<Vec<u8>>, cwd: &Path) -> Result<Source> {
+    if let Some(bytes) = code {
+        return Ok(Source::Bytes(bytes));
+    }
+    if let Some(handle) = options.module {
+        return match state.handles.get(Handle::from_guest(handle))? {
+            Resource::Module(module) => Ok(Source::Module(module.clone())),
+            _ => Err(ErrorRecord::new(ErrorCode::Einval, format!("handle {handle} is no module")).into()),
+        };
+    }
+    match &options.path {
+        Some(path) => {
+            check_path(path)?;
+            Source::from_path(path, cwd, &state.module)
+        }
+        None => Ok(Source::Module(state.module.clone())),
+    }
+}
+
+/// The creator's grants, narrowed by flags in the words of the command line.
+fn narrowed(state: &IsolateState, options: &WorkerOptions, cwd: &Path) -> Result<Permissions> {
+    let Some(flags) = &options.permissions else {
+        return Ok(state.permissions.clone());
+    };
+    let refused =
+        |text: &str, reason: &str| ErrorRecord::invalid_arg_value("options.permissions", reason, &format!("'{text}'"));
+    let mut wanted = Permissions::none();
+    for flag in flags {
+        if let Some(directory) = flag.strip_prefix("--dir=") {
+            let (path, guest, access) = directory_wish(directory);
+            let grant = state.permissions.sub_dir(path, cwd, guest, access)?;
+            wanted = wanted
+                .with_dir(grant)
+                .map_err(|error| refused(flag, &error.to_string()))?;
+        } else if matches!(flag.as_str(), "-A" | "--allow-all") {
+            wanted = state.permissions.clone();
+        } else {
+            wanted = wanted
+                .with_flag(flag)
+                .map_err(|error| refused(flag, &error.to_string()))?;
+        }
+    }
+    Ok(state.permissions.narrow(&wanted))
+}
+
+/// `PATH[::GUEST][:ro]`.
+fn directory_wish(text: &str) -> (&str, &str, DirAccess) {
+    let (text, access) = match text.strip_suffix(":ro") {
+        Some(text) => (text, DirAccess::ReadOnly),
+        None => (text, DirAccess::ReadWrite),
+    };
+    let (path, guest) = text.split_once("::").unwrap_or((text, text));
+    (path, guest, access)
+}
+
+/// Only the stack class and counting of fuel ask for an engine of their own.
+fn engine_options(creator: EngineOptions, granted: &Granted) -> EngineOptions {
+    let mut options = creator;
+    if let Some(bytes) = granted.stack_bytes {
+        options.max_stack_bytes = EngineOptions::stack_class(bytes);
+    }
+    options.fuel |= granted.limits.fuel.is_some();
+    options
+}
+
+/// What a thread takes over from its creator.
+fn inherited(state: &IsolateState) -> ProcessOptions {
+    let process = &state.process;
+    ProcessOptions {
+        exec_argv: process.exec_argv.clone(),
+        warnings: process.warnings.options().clone(),
+        deprecation: process.deprecation,
+        unhandled_rejections: process.unhandled_rejections,
+        report: process.report.clone(),
+        debug_port: Some(process.debug_port),
+        source_maps: Some(process.source_maps),
+        ..ProcessOptions::default()
+    }
+}
+
+impl Prepared {
+    /// Starts the worker. Its message has left the creator already, so nothing may fail any more but the handle table,
+    /// whose room was checked.
+    pub fn start(mut self, state: &mut IsolateState, data: Option<Message>) -> Result<Started> {
+        let shared = IsolateShared::worker(&state.shared.group);
+        let (creator_end, worker_end) = messaging::entangle();
+        let port = messaging::insert_port(state, creator_end)?;
+        let pipes = self.stdio.take_pipes();
+        let stdio = insert_streams(state, pipes)?;
+        let worker = state.handles.insert_with(true, |handle| {
+            let link = Arc::new(WorkerLink::new(Arc::clone(&state.shared), handle));
+            Resource::Worker(Worker::new(Arc::clone(&shared), link))
+        })?;
+        let link = match state.handles.get(worker)? {
+            Resource::Worker(worker) => worker.link(),
+            _ => return Err(ErrorCode::Internal.record()),
+        };
+        let start = self.into_start(state, &shared, worker_end, data, Arc::clone(&link));
+        let creator = Arc::clone(&state.shared);
+        let (thread, terminate) = (shared.thread, shared.terminate.clone());
+        state.shared.children.add(thread, terminate, || {
+            Tied::spawn(async move {
+                let status = start.run().await;
+                link.end(status);
+                creator.children.remove(thread);
+            })
+        });
+        Ok(Started {
+            worker,
+            port,
+            thread: thread.number(),
+            stdio,
+        })
+    }
+
+    fn into_start(
+        self,
+        state: &IsolateState,
+        shared: &Arc<IsolateShared>,
+        port: PortEnd,
+        data: Option<Message>,
+        link: Arc<WorkerLink>,
+    ) -> Start {
+        let mut process = self.process;
+        process.title = Some(format!("[worker {}] {}", shared.thread, self.name));
+        process.own_cwd = Some(self.cwd.clone()).filter(|_| self.has_own_cwd);
+        Start {
+            host: state.host.clone(),
+            source: self.source,
+            cwd: self.cwd,
+            engine: self.engine,
+            entry: self.entry,
+            process,
+            permissions: self.permissions,
+            granted: self.granted.clone(),
+            stdio: self.stdio,
+            shared: Arc::clone(shared),
+            port,
+            thread: ThreadState {
+                name: Some(self.name),
+                resource_limits: Some(self.granted.reported),
+                worker_data: data,
+                environment_data: state.threads.environment_data.clone(),
+                link: Some(link),
+                has_own_cwd: self.has_own_cwd,
+                ..ThreadState::default()
+            },
+        }
+    }
+}
+
+/// Puts the creator's ends of the pipes into its handle table.
+fn insert_streams(state: &mut IsolateState, pipes: Pipes) -> Result<[Option<Handle>; 3]> {
+    let stdin = pipes.stdin.map(|pipe| stdio::insert_writer(state, pipe)).transpose()?;
+    let stdout = pipes.stdout.map(|pipe| stdio::insert_reader(state, pipe)).transpose()?;
+    let stderr = pipes.stderr.map(|pipe| stdio::insert_reader(state, pipe)).transpose()?;
+    Ok([stdin, stdout, stderr])
+}
+
+/// Everything a worker's task needs.
+struct Start {
+    host: Host,
+    source: Source,
+    cwd: PathBuf,
+    engine: EngineOptions,
+    entry: String,
+    process: ProcessOptions,
+    permissions: Permissions,
+    granted: Granted,
+    stdio: StdioOptions,
+    shared: Arc<IsolateShared>,
+    port: PortEnd,
+    thread: ThreadState,
+}
+
+impl Start {
+    /// From loading the module to the end. When this returns, nothing of the worker is left.
+    async fn run(self) -> ExitStatus {
+        let shared = Arc::clone(&self.shared);
+        let terminated = || ExitStatus { code: 1, error: None };
+        let status = tokio::select! {
+            biased;
+            () = shared.terminate.cancelled() => terminated(),
+            status = self.load_and_run() => status,
+        };
+        // A worker that was terminated before it ran has no store whose end would do this.
+        shared.thread_messages.close();
+        status
+    }
+
+    async fn load_and_run(self) -> ExitStatus {
+        let shared = Arc::clone(&self.shared);
+        let entry = self.entry.clone();
+        match self.load().await.and_then(|builder| builder.into_store(&shared)) {
+            Ok((store, host)) => run_isolate(store, shared, host, entry).await,
+            Err(record) => ExitStatus::failed(1, record),
+        }
+    }
+
+    async fn load(self) -> Result<IsolateBuilder> {
+        let host = self
+            .host
+            .sibling(self.engine)
+            .map_err(|error| source::init_failed(&format!("{error:#}")))?;
+        let module = match self.source {
+            Source::Module(module) => module,
+            source => source.load(host.clone(), self.permissions.clone(), self.cwd).await?,
+        };
+        let module = for_engine(module, &host).await?;
+        Ok(IsolateBuilder::for_worker(host, module, self.process, self.stdio)
+            .role(IsolateRole::Worker)
+            .permissions(self.permissions)
+            .limits(self.granted.limits)
+            .thread(self.thread, self.port))
+    }
+}
+
+/// Code for another engine may have to be compiled.
+async fn for_engine(module: Module, host: &Host) -> Result<Module> {
+    if module.is_of(host) {
+        return Ok(module);
+    }
+    let host = host.clone();
+    let work = tokio::task::spawn_blocking(move || module.for_host(&host));
+    match work.await {
+        Ok(Ok(module)) => Ok(module),
+        Ok(Err(error)) => Err(source::init_failed(&error.to_string())),
+        Err(error) => {
+            tracing::error!(%error, "bringing a module to another engine failed");
+            Err(ErrorRecord::new(ErrorCode::Internal, "internal error of the host; see its log").into())
+        }
+    }
+}

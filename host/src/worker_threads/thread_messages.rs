@@ -1,0 +1,194 @@
+//! `postMessageToThread`: from any thread of a process to any other, past the main thread.
+//!
+//! Every message has a receipt. Whoever holds it last answers the sender: the receiver when its listeners have run,
+//! the receipt itself when it is dropped because the receiver ended, or the timer.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nodule_abi::error::ErrorCode;
+use nodule_abi::event::{EventKind, EventRecord};
+use nodule_abi::limits::{THREAD_MESSAGES_BYTES_MAX, THREAD_MESSAGES_LEN_MAX};
+
+use crate::handles::Handle;
+use crate::messaging::Message;
+use crate::runtime::{IsolateShared, ThreadId};
+use crate::spawn_tied::Tied;
+
+/// The answer to a request: given once, to the sender's handle.
+#[derive(Debug)]
+struct Answer {
+    sender: Arc<IsolateShared>,
+    handle: Handle,
+    given: AtomicBool,
+}
+
+impl Answer {
+    fn give(&self, error: Option<ErrorCode>) {
+        if !self.given.swap(true, Ordering::AcqRel) {
+            let number = error.map_or(0, |code| u64::from(code.number()));
+            self.sender.events.push_bounded_by_handle(EventRecord::new(
+                EventKind::ThreadMessageDone,
+                self.handle.number(),
+                [0, number, 0],
+            ));
+        }
+    }
+}
+
+/// Kept by the receiver while it processes a message. Dropping it says that the message was not processed.
+#[derive(Debug)]
+pub struct Receipt(Arc<Answer>);
+
+impl Receipt {
+    /// Tells the sender what became of its message.
+    pub fn settle(self, error: Option<ErrorCode>) {
+        self.0.give(error);
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        self.0.give(Some(ErrorCode::WorkerMessagingFailed));
+    }
+}
+
+/// A message on its way.
+#[derive(Debug)]
+pub struct ThreadMessage {
+    /// The thread that sent it.
+    pub source: ThreadId,
+    /// What it sent.
+    pub message: Message,
+    /// How it hears of the outcome.
+    pub receipt: Receipt,
+}
+
+/// The sender's side of a request. Dropping it stops the timer; the message may still arrive.
+#[derive(Debug)]
+pub struct ThreadMessageRequest {
+    _timer: Option<Tied>,
+}
+
+/// The messages that wait for one thread.
+#[derive(Debug, Default)]
+pub struct ThreadMessages {
+    state: Mutex<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    messages: VecDeque<ThreadMessage>,
+    bytes: usize,
+    /// Whether the thread has listeners.
+    is_listening: bool,
+    /// Whether an event tells of the messages already.
+    is_told: bool,
+    /// The thread has ended.
+    is_closed: bool,
+}
+
+impl ThreadMessages {
+    /// Says whether the thread has listeners. Without any, what waits is answered `FAILED`.
+    pub fn listen(&self, on: bool) {
+        let mut queue = self.lock();
+        queue.is_listening = on;
+        if !on {
+            let dropped = std::mem::take(&mut queue.messages);
+            queue.bytes = 0;
+            drop(queue);
+            drop(dropped);
+        }
+    }
+
+    /// The thread has ended: what waits is answered.
+    pub fn close(&self) {
+        self.lock().is_closed = true;
+        self.listen(false);
+    }
+
+    /// The oldest message. `None`: the next one is told by an event.
+    pub fn take(&self) -> Option<ThreadMessage> {
+        let mut queue = self.lock();
+        let Some(message) = queue.messages.pop_front() else {
+            queue.is_told = false;
+            return None;
+        };
+        queue.bytes -= message.message.bytes.len();
+        Some(message)
+    }
+
+    /// The oldest message comes back because its receiver had no room for it.
+    pub fn put_back(&self, message: ThreadMessage) {
+        let mut queue = self.lock();
+        queue.bytes += message.message.bytes.len();
+        queue.messages.push_front(message);
+    }
+
+    /// Length in bytes and resources of the oldest message.
+    pub fn peek(&self) -> Option<(usize, usize)> {
+        let queue = self.lock();
+        let message = &queue.messages.front()?.message;
+        Some((message.bytes.len(), message.resources.len()))
+    }
+
+    fn push(&self, receiver: &IsolateShared, message: ThreadMessage) {
+        let mut queue = self.lock();
+        let bytes = queue.bytes + message.message.bytes.len();
+        let is_full = queue.messages.len() >= THREAD_MESSAGES_LEN_MAX || bytes > THREAD_MESSAGES_BYTES_MAX;
+        if queue.is_closed || !queue.is_listening || is_full {
+            drop(queue);
+            // Its receipt answers.
+            drop(message);
+            return;
+        }
+        queue.bytes = bytes;
+        queue.messages.push_back(message);
+        let is_told = std::mem::replace(&mut queue.is_told, true);
+        drop(queue);
+        if !is_told {
+            receiver
+                .events
+                .push_bounded_by_handle(EventRecord::new(EventKind::ThreadMessage, 0, [0; 3]));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sends a message to a thread; `handle` of the sender hears the outcome. A message that does not fit the receiver's
+/// queue has failed.
+pub fn post(
+    sender: &Arc<IsolateShared>,
+    handle: Handle,
+    target: Option<Arc<IsolateShared>>,
+    message: Message,
+    timeout: Option<Duration>,
+) -> ThreadMessageRequest {
+    let answer = Arc::new(Answer {
+        sender: Arc::clone(sender),
+        handle,
+        given: AtomicBool::new(false),
+    });
+    let timer = timeout.map(|timeout| {
+        let answer = Arc::clone(&answer);
+        Tied::spawn(async move {
+            tokio::time::sleep(timeout).await;
+            answer.give(Some(ErrorCode::WorkerMessagingTimeout));
+        })
+    });
+    let receipt = Receipt(answer);
+    if let Some(target) = target {
+        let message = ThreadMessage {
+            source: sender.thread,
+            message,
+            receipt,
+        };
+        target.thread_messages.push(&target, message);
+    }
+    ThreadMessageRequest { _timer: timer }
+}
