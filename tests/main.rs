@@ -17,6 +17,7 @@
 //! | `process_signals` | signals as events, their defaults, `kill` |
 //! | `process_streams` | nothing written is lost, nothing unread is waited for |
 //! | `process_warnings` | what is printed, what is emitted, what flags change |
+//! | `streams` | streams between isolates; lines of many isolates in one output stay whole |
 //! | `timers` | timers and the order of turns |
 //! | `library` | embedding: plugins, host functions, streams, terminate in every state; imports from C |
 //! | `ledger` | every API id has a state, and every claim a test |
@@ -47,6 +48,7 @@ mod process_report;
 mod process_signals;
 mod process_streams;
 mod process_warnings;
+mod streams;
 mod support;
 mod tidy;
 mod timers;

@@ -222,7 +222,8 @@ __attribute__((import_module("nodule:timers/1"), import_name("refresh")))
 uint32_t nodule_timers_refresh(uint32_t handle);
 
 /* ---- nodule:stdio/1 ----
- * Standard streams. Writing is WASI `fd_write`, which parks the isolate until the bytes are accepted.
+ * Standard streams. Writing to one's own is WASI `fd_write`, which parks the isolate until the bytes are accepted.
+ * The streams of workers are handles to `read` and `write`; closing one ends it for the other side.
  */
 
 /*
@@ -250,6 +251,14 @@ uint32_t nodule_stdio_open_stdin(uint32_t *handle);
  */
 __attribute__((import_module("nodule:stdio/1"), import_name("read")))
 uint32_t nodule_stdio_read(uint32_t handle, uint8_t *buf, uint32_t cap, uint32_t *len);
+
+/*
+ * Writes what fits of `len` (at most 1 MiB) bytes to the stream and gives how many that were in `*written`.
+ * `EAGAIN` when nothing fits: an event of kind `Writable` follows. `EPIPE` when the reader is gone.
+ * The handle keeps the isolate alive only while a write waits.
+ */
+__attribute__((import_module("nodule:stdio/1"), import_name("write")))
+uint32_t nodule_stdio_write(uint32_t handle, const uint8_t *bytes, uint32_t len, uint32_t *written);
 
 /* ---- nodule:os/1 ----
  * The machine (Node: `os`).

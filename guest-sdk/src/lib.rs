@@ -23,6 +23,7 @@
 //! | [`timers`] | timeouts, intervals, immediates, [`timers::sleep`] | `timers`, `timers/promises` |
 //! | [`task`] | futures beside each other: [`spawn`], join handles | promises |
 //! | [`promise`] | promises that are settled from outside | `Promise.withResolvers` |
+//! | [`stream`] | streams of bytes | `stream` |
 //! | [`events`] | emitters with listeners in order | `events` |
 //! | [`os`] | the machine | `os` |
 //! | [`error`] | errors with Node's names and codes | `Error` |
@@ -44,6 +45,7 @@ pub mod os;
 pub mod process;
 pub mod promise;
 mod rejections;
+pub mod stream;
 mod sys;
 pub mod task;
 pub mod timers;

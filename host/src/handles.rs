@@ -5,6 +5,8 @@ use std::fmt;
 
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 
+use crate::stdio::{ReadStream, WriteStream};
+
 /// A number naming a resource of one isolate. Starts at 1 and is never reused.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Handle(u32);
@@ -37,6 +39,10 @@ pub enum Resource {
     },
     /// The isolate's standard input.
     Stdin,
+    /// A stream to read from.
+    Reader(ReadStream),
+    /// A stream to write to.
+    Writer(WriteStream),
     /// A loaded side module; the index is its place in [`crate::process::dlopen`].
     SideModule(usize),
 }
@@ -47,6 +53,7 @@ impl Resource {
         match self {
             Self::Timer { .. } => Some("Timeout"),
             Self::Stdin => Some(stdin),
+            Self::Reader(_) | Self::Writer(_) => Some("PipeWrap"),
             Self::SideModule(_) => None,
         }
     }
@@ -128,6 +135,14 @@ impl Handles {
         self.entries
             .get(&handle)
             .map(|entry| &entry.resource)
+            .ok_or_else(|| Self::closed(handle))
+    }
+
+    /// As [`Handles::get`], to change it.
+    pub fn get_mut(&mut self, handle: Handle) -> Result<&mut Resource> {
+        self.entries
+            .get_mut(&handle)
+            .map(|entry| &mut entry.resource)
             .ok_or_else(|| Self::closed(handle))
     }
 

@@ -25,6 +25,8 @@ pub const EVENT_QUEUE_LEN_MAX: usize = 64 * 1024;
 pub const HANDLES_MAX_DEFAULT: usize = 64 * 1024;
 /// Most bytes one stream read returns.
 pub const STREAM_READ_BYTES_MAX: u32 = 1024 * 1024;
+/// Most bytes one stream write takes.
+pub const STREAM_WRITE_BYTES_MAX: u32 = 1024 * 1024;
 /// Largest write to stdio that is atomic with respect to other isolates of the process.
 pub const STDIO_ATOMIC_BYTES: usize = 64 * 1024;
 /// Most buffers in one vectored read or write (`IOV_MAX`).

@@ -48,6 +48,7 @@ pub use usage::*;
 pub use warnings::{Warning, WarningOptions, emit_warning};
 
 use crate::error::{Error, Result};
+use crate::stream::{Readable, Writable};
 use crate::{Value, event_loop, sys, timers, uncaught};
 
 /// Ends the isolate: runs the `'exit'` listeners, then no code of the guest any more (Node: `process.exit`).
@@ -185,7 +186,7 @@ macro_rules! refable {
     )*};
 }
 
-refable! { timers::Timeout, timers::Immediate, timers::Interval, Stdin, Channel }
+refable! { timers::Timeout, timers::Immediate, timers::Interval, Stdin, Readable, Writable, Channel }
 
 /// Lets `resource` keep the isolate alive (Node: `process.ref`).
 pub fn ref_(resource: &impl Refable) {

@@ -89,6 +89,17 @@ pub(crate) fn stream_read(handle: u32, buf: &mut [u8]) -> Result<Option<usize>> 
     Ok(Some((len as usize).min(buf.len())))
 }
 
+/// Writes to a stream: `None` when nothing fits and a `Writable` event follows.
+pub(crate) fn stream_write(handle: u32, bytes: &[u8]) -> Result<Option<usize>> {
+    let mut written = 0;
+    let outcome = import!(stdio::write(handle, bytes.as_ptr(), len32(bytes.len()), &mut written));
+    if is(outcome, ErrorCode::Eagain) {
+        return Ok(None);
+    }
+    check(outcome)?;
+    Ok(Some((written as usize).min(bytes.len())))
+}
+
 /// Writes to stdio `fd` past std's buffer, in one call of the host; gives how much was taken.
 pub(crate) fn write_fd(fd: i32, bytes: &[u8]) -> std::io::Result<usize> {
     use std::io::Write as _;

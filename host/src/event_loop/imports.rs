@@ -127,6 +127,8 @@ fn close(state: &mut IsolateState, handle: Handle) -> Result<(), HostError> {
     match state.handles.remove(handle)? {
         Resource::Timer { .. } => state.timers.clear(handle),
         Resource::Stdin => state.stdio.close_stdin(),
+        // Dropping the end of a pipe is what its other end sees.
+        Resource::Reader(_) | Resource::Writer(_) => {}
         // Side modules stay mapped; only the handle goes.
         Resource::SideModule(_) => {}
     }

@@ -159,23 +159,17 @@ impl Channel {
             .map_err(|error| error.into_parts().1)
     }
 
-    /// Writes all of `bytes`; counts what was accepted in `written`, also when it fails.
-    pub async fn write_all(&mut self, bytes: &[u8], written: &mut usize) -> io::Result<()> {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            match self.try_write(rest) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(len) => {
-                    *written += len;
-                    rest = &rest[len..];
-                }
+    /// Writes what fits once something does; when it is dropped before it is ready, nothing was written.
+    pub async fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.try_write(bytes) {
+                Ok(len) => return Ok(len),
                 Err(Errno::INTR) => {}
-                Err(Errno::WOULDBLOCK) if self.grow(rest.len()) => {}
+                Err(Errno::WOULDBLOCK) if self.grow(bytes.len()) => {}
                 Err(Errno::WOULDBLOCK) => self.ready().await?,
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(())
     }
 
     /// Makes a full pipe larger, once, when much is left to write.
@@ -281,8 +275,9 @@ mod tests {
             got
         });
         let mut written = 0;
-        channel.write_all(bytes, &mut written).await.unwrap();
-        assert_eq!(written, bytes.len());
+        while written < bytes.len() {
+            written += channel.write_some(&bytes[written..]).await.unwrap();
+        }
         drop(channel);
         reading.join().unwrap()
     }
@@ -318,7 +313,7 @@ mod tests {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
         let mut channel = Channel::open(writer.as_fd(), Direction::Write).unwrap();
         drop(reader);
-        let error = channel.write_all(b"x", &mut 0).await.unwrap_err();
+        let error = channel.write_some(b"x").await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
     }
 

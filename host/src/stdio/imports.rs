@@ -6,7 +6,7 @@ use std::sync::Arc;
 use nodule_abi::error::{ErrorCode, ErrorRecord};
 use nodule_abi::event::{EventKind, EventRecord};
 use nodule_abi::imports::namespace;
-use nodule_abi::limits::STREAM_READ_BYTES_MAX;
+use nodule_abi::limits::{STREAM_READ_BYTES_MAX, STREAM_WRITE_BYTES_MAX};
 use wasmtime::{Caller, Linker};
 
 use crate::guest_memory;
@@ -43,6 +43,14 @@ pub fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()> {
         "read",
         |mut caller: Caller<'_, IsolateState>, handle: u32, buf: u32, cap: u32, len: u32| {
             let result = read(&mut caller, Handle::from_guest(handle), buf, cap, len);
+            respond(&mut caller, result)
+        },
+    )?;
+    linker.func_wrap(
+        AREA,
+        "write",
+        |mut caller: Caller<'_, IsolateState>, handle: u32, bytes: u32, len: u32, written: u32| {
+            let result = write(&mut caller, Handle::from_guest(handle), (bytes, len), written);
             respond(&mut caller, result)
         },
     )?;
@@ -95,26 +103,64 @@ fn read(caller: &mut Caller<'_, IsolateState>, handle: Handle, buf: u32, cap: u3
     guest_memory::check_writable(caller, buf, cap as usize)?;
     guest_memory::check_writable(caller, len, 4)?;
     let state = caller.data_mut();
-    if !matches!(state.handles.get(handle)?, Resource::Stdin) {
-        return Err(ErrorRecord::new(ErrorCode::Einval, format!("{handle} is no stream")).into());
-    }
     let mut buffer = vec![0; cap as usize];
-    let shared = Arc::clone(&state.shared);
-    let notify = move || {
-        shared
-            .events
-            .push(EventRecord::new(EventKind::Readable, handle.number(), [0; 3]))
+    let notify = teller(state, EventKind::Readable, handle);
+    let resource = state.handles.get_mut(handle)?;
+    let stream = if let Resource::Reader(stream) = resource {
+        stream
+    } else if matches!(resource, Resource::Stdin) {
+        &mut state.stdio.stdin.stream
+    } else {
+        return Err(ErrorRecord::new(ErrorCode::Einval, format!("{handle} is no stream to read from")).into());
     };
-    let result = state.stdio.stdin.read_or_notify(&mut buffer, notify);
+    let result = stream.read_or_notify(&mut buffer, notify);
+    let count = moved(state, handle, result, "read")?;
+    guest_memory::write_bytes(caller, buf, &buffer[..count])?;
+    guest_memory::write_u32(caller, len, u32::try_from(count).unwrap_or(cap))
+}
+
+fn write(
+    caller: &mut Caller<'_, IsolateState>,
+    handle: Handle,
+    (ptr, len): (u32, u32),
+    written: u32,
+) -> Result<(), HostError> {
+    guest_memory::check_writable(caller, written, 4)?;
+    let bytes = guest_memory::read_bytes(caller, ptr, len, STREAM_WRITE_BYTES_MAX)?;
+    let state = caller.data_mut();
+    let notify = teller(state, EventKind::Writable, handle);
+    let Resource::Writer(stream) = state.handles.get_mut(handle)? else {
+        return Err(ErrorRecord::new(ErrorCode::Einval, format!("{handle} is no stream to write to")).into());
+    };
+    let result = stream.write_or_notify(&bytes, notify);
+    let count = moved(state, handle, result, "write")?;
+    guest_memory::write_u32(caller, written, u32::try_from(count).unwrap_or(len))
+}
+
+/// What tells the isolate that a stream is ready; gives `false` while its queue is full.
+fn teller(state: &IsolateState, kind: EventKind, handle: Handle) -> impl Fn() -> bool + Send + Sync + 'static {
+    let shared = Arc::clone(&state.shared);
+    move || shared.events.push(EventRecord::new(kind, handle.number(), [0; 3]))
+}
+
+/// The outcome of a read or write as the guest sees it. While one waits the handle keeps the isolate alive.
+fn moved(
+    state: &mut IsolateState,
+    handle: Handle,
+    result: io::Result<usize>,
+    syscall: &'static str,
+) -> Result<usize, HostError> {
     let waits = result
         .as_ref()
         .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
     state.handles.set_active(handle, waits)?;
-    let count = result.map_err(|error| match error.raw_os_error() {
-        _ if waits => ErrorRecord::new(ErrorCode::Eagain, "nothing to read yet"),
-        Some(errno) => ErrorRecord::system(ErrorCode::from_errno(errno), "read"),
-        None => ErrorRecord::new(ErrorCode::Eio, error.to_string()),
-    })?;
-    guest_memory::write_bytes(caller, buf, &buffer[..count])?;
-    guest_memory::write_u32(caller, len, u32::try_from(count).unwrap_or(cap))
+    result.map_err(|error| {
+        let record = match (error.raw_os_error(), error.kind()) {
+            _ if waits => ErrorRecord::new(ErrorCode::Eagain, "the stream is not ready yet"),
+            (Some(errno), _) => ErrorRecord::system(ErrorCode::from_errno(errno), syscall),
+            (None, io::ErrorKind::BrokenPipe) => ErrorRecord::system(ErrorCode::Epipe, syscall),
+            (None, _) => ErrorRecord::new(ErrorCode::Eio, error.to_string()),
+        };
+        record.into()
+    })
 }

@@ -2,13 +2,17 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `output` | [`Output`]: where output goes, one lock a stream |
-//! | `input` | [`Input`]: where input comes from; the reader WASI and the stream API share |
+//! | `output` | [`Output`]: where output goes |
+//! | `shared` | one lock a place that is written to, and what becomes of writes that are given up |
+//! | `input` | [`Input`]: where input comes from |
+//! | `reader` | what WASI and the stream API read from |
+//! | `streams` | streams a guest has handles of: the ends of its workers' pipes |
 //! | `pipe` | bounded pipes between an isolate and its host |
 //! | `channel` | streams of the OS process, without blocking and without changing what is shared |
 //! | `imports` | `nodule:stdio/1` |
 
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use rustix::fs::FileType;
 
@@ -17,10 +21,16 @@ pub mod imports;
 mod input;
 mod output;
 mod pipe;
+mod reader;
+mod shared;
+mod streams;
 
 pub use input::{Input, Stdin};
 pub use output::Output;
-pub use pipe::{PipeReader, PipeWriter};
+pub use pipe::{PipeReader, PipeWriter, pipe};
+pub use reader::ReadStream;
+pub(crate) use shared::finish_writes;
+pub use streams::{WriteStream, insert_reader, insert_writer};
 
 /// Where the standard streams of a new isolate lead. Default: empty input, output to nowhere.
 #[derive(Debug, Default)]
@@ -102,4 +112,14 @@ fn type_name(fd: BorrowedFd<'_>) -> &'static str {
 fn window_size(fd: BorrowedFd<'_>) -> Option<(u16, u16)> {
     let size = rustix::termios::tcgetwinsize(fd).ok()?;
     Some((size.ws_col, size.ws_row))
+}
+
+/// Pause before an event is offered again to a full queue.
+const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(10);
+
+/// Calls `notify` until it gives `true`: until the queue takes the event.
+async fn tell(notify: impl Fn() -> bool) {
+    while !notify() {
+        tokio::time::sleep(QUEUE_FULL_PAUSE).await;
+    }
 }

@@ -3,40 +3,25 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use tokio::io::{AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::io::AsyncWrite;
 
-use super::channel::{Channel, Direction, write_on_thread};
 use super::pipe::{self, PipeReader};
+use super::shared::{self, Place, SharedPlace};
 use super::{type_name, window_size};
 
-/// A standard stream of the process that isolates write to. Opened at the first write.
-type SharedChannel = Arc<Mutex<Option<Channel>>>;
-
-/// One lock a stream, so that writes of several isolates do not mix.
-static STDOUT: LazyLock<SharedChannel> = LazyLock::new(SharedChannel::default);
-static STDERR: LazyLock<SharedChannel> = LazyLock::new(SharedChannel::default);
-
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum StdStream {
+pub(super) enum StdStream {
     Out,
     Err,
 }
 
 impl StdStream {
-    fn with_fd<R>(self, body: impl FnOnce(BorrowedFd<'_>) -> R) -> R {
+    pub fn with_fd<R>(self, body: impl FnOnce(BorrowedFd<'_>) -> R) -> R {
         match self {
             Self::Out => body(io::stdout().as_fd()),
             Self::Err => body(io::stderr().as_fd()),
-        }
-    }
-
-    fn channel(self) -> &'static SharedChannel {
-        match self {
-            Self::Out => &STDOUT,
-            Self::Err => &STDERR,
         }
     }
 }
@@ -47,7 +32,7 @@ enum Sink {
     Inherited(StdStream),
     /// A pipe is to be made when the isolate starts.
     PipeWanted,
-    Stream(Arc<Mutex<Box<dyn AsyncWrite + Send + Unpin>>>),
+    Stream(Arc<SharedPlace>),
 }
 
 /// Where an isolate's output goes. Clones write to the same place, one write at a time.
@@ -103,7 +88,7 @@ impl Output {
     /// A writer of the embedder. Flushed after every write.
     pub fn stream(stream: impl AsyncWrite + Send + Unpin + 'static) -> Self {
         Self {
-            sink: Sink::Stream(Arc::new(Mutex::new(Box::new(stream)))),
+            sink: Sink::Stream(SharedPlace::new(Place::Stream(Box::new(stream)))),
         }
     }
 
@@ -118,7 +103,8 @@ impl Output {
     }
 
     /// Writes all of `bytes`. Parks the caller until they are accepted; up to
-    /// [`nodule_abi::limits::STDIO_ATOMIC_BYTES`] at once never mix with the writes of others.
+    /// [`nodule_abi::limits::STDIO_ATOMIC_BYTES`] at once never mix with the writes of others: given up half-way, they
+    /// are finished.
     ///
     /// # Errors
     /// `BrokenPipe` when the reader is gone, and whatever else the system says.
@@ -134,20 +120,8 @@ impl Output {
                 Ok(())
             }
             Sink::PipeWanted => Err(io::ErrorKind::BrokenPipe.into()),
-            Sink::Inherited(stream) => write_inherited(*stream, bytes, written).await,
-            Sink::Stream(stream) => {
-                let mut stream = stream.lock().await;
-                let mut rest = bytes;
-                while !rest.is_empty() {
-                    let len = stream.write(rest).await?;
-                    if len == 0 {
-                        return Err(io::ErrorKind::WriteZero.into());
-                    }
-                    *written += len;
-                    rest = &rest[len..];
-                }
-                stream.flush().await
-            }
+            Sink::Inherited(stream) => shared::inherited(*stream).write_all(bytes, written).await,
+            Sink::Stream(place) => place.write_all(bytes, written).await,
         }
     }
 
@@ -174,39 +148,10 @@ impl Output {
     }
 }
 
-async fn write_inherited(stream: StdStream, bytes: &[u8], written: &mut usize) -> io::Result<()> {
-    let mut guard = Arc::clone(stream.channel()).lock_owned().await;
-    if guard.is_none() {
-        *guard = Some(stream.with_fd(|fd| Channel::open(fd, Direction::Write))?);
-    }
-    match guard.as_mut() {
-        Some(channel) if channel.needs_thread().is_none() => channel.write_all(bytes, written).await,
-        _ => write_blocking(guard, bytes, written).await,
-    }
-}
-
-/// The blocking thread keeps the lock, so that it is alone even when its isolate is terminated meanwhile.
-async fn write_blocking(guard: OwnedMutexGuard<Option<Channel>>, bytes: &[u8], written: &mut usize) -> io::Result<()> {
-    let Some(fd) = guard.as_ref().and_then(Channel::needs_thread) else {
-        return Ok(());
-    };
-    let wanted = Arc::new(());
-    let still_wanted = Arc::downgrade(&wanted);
-    let bytes = bytes.to_vec();
-    let write = move || {
-        let _alone = guard;
-        write_on_thread(&fd, &bytes, &still_wanted)
-    };
-    let (accepted, result) = tokio::task::spawn_blocking(write).await.map_err(io::Error::other)?;
-    drop(wanted);
-    *written += accepted;
-    result
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use tokio::io::AsyncReadExt as _;
+    use tokio::io::{AsyncRead, AsyncReadExt as _};
 
     use super::*;
 
@@ -257,6 +202,56 @@ mod tests {
         for piece in got.chunks(nodule_abi::limits::STDIO_ATOMIC_BYTES) {
             assert!(piece.iter().all(|byte| *byte == piece[0]));
         }
+    }
+
+    /// Writes `line` to a stream that is full, gives the write up and writes `other`; what the reader then gets.
+    async fn given_up(output: Output, mut reader: impl AsyncRead + Unpin, line: &[u8], other: &[u8]) -> Vec<u8> {
+        let full = {
+            let (output, line) = (output.clone(), line.to_vec());
+            tokio::spawn(async move { output.write_all(&line).await })
+        };
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        assert!(!full.is_finished());
+        full.abort();
+        assert!(full.await.unwrap_err().is_cancelled());
+        let other = other.to_vec();
+        let writing = tokio::spawn(async move { output.write_all(&other).await });
+        let mut got = Vec::new();
+        reader.read_to_end(&mut got).await.unwrap();
+        writing.await.unwrap().unwrap();
+        got
+    }
+
+    #[tokio::test]
+    async fn r_a_write_that_was_given_up_is_whole_or_not_there() {
+        let line = vec![b'l'; nodule_abi::limits::STDIO_ATOMIC_BYTES];
+        let before = vec![b'b'; 1000];
+        let whole = [&before[..], &line, b"other"].concat();
+        let without = [&before[..], b"other"].concat();
+
+        let mut output = Output::pipe();
+        let reader = output.take_pipe().unwrap();
+        output.write_all(&before).await.unwrap();
+        let got = given_up(output, reader, &line, b"other").await;
+        assert!(got == whole || got == without, "{} bytes", got.len());
+
+        let (writer, reader) = tokio::io::duplex(1500);
+        let output = Output::stream(writer);
+        output.write_all(&before).await.unwrap();
+        let got = given_up(output, reader, &line, b"other").await;
+        assert!(got == whole, "{} bytes", got.len());
+    }
+
+    #[tokio::test]
+    async fn the_rest_of_a_write_that_was_given_up_needs_no_other_writer() {
+        let (writer, mut reader) = tokio::io::duplex(1000);
+        let output = Output::stream(writer);
+        let writing = tokio::spawn(async move { output.write_all(&[b'l'; 5000]).await });
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        writing.abort();
+        let mut got = Vec::new();
+        reader.read_to_end(&mut got).await.unwrap();
+        assert_eq!(got.len(), 5000);
     }
 
     #[tokio::test]

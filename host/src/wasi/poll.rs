@@ -247,7 +247,7 @@ async fn wait(caller: &mut Caller<'_, IsolateState>, subscriptions: &[Subscripti
     };
     let input = async {
         match reads_stdin {
-            true => stdin.ready().await,
+            true => stdin.stream.ready().await,
             false => std::future::pending().await,
         }
     };
@@ -277,7 +277,7 @@ async fn collect(
             Interest::Read(fd) => match fds(caller).stream(fd) {
                 Some(Stream::Stdin) => {
                     if stdin.is_none() {
-                        stdin = caller.data().stdio.stdin.ready_now();
+                        stdin = caller.data().stdio.stdin.stream.ready_now();
                     }
                     stdin.as_ref().map(stdin_ready)
                 }

@@ -9,7 +9,7 @@ use super::fd_table::Stream;
 use super::scratch::{self, Scratch};
 use super::{NAMESPACE, fds};
 use crate::guest_memory;
-use crate::runtime::IsolateState;
+use crate::runtime::{IsolateState, park};
 use crate::stdio::Output;
 
 /// Most bytes moved at once. A write of this size is one write of the stream.
@@ -228,7 +228,14 @@ async fn write_stream(
     let mut total = 0;
     while buffers.left > 0 {
         let piece = buffers.gather(caller, 0)?;
-        if let Err(error) = output.write_counted(&piece, &mut total).await {
+        let write = async {
+            let mut written = 0;
+            let result = output.write_counted(&piece, &mut written).await;
+            (written, result)
+        };
+        let (written, result) = park(caller, write).await?;
+        total += written;
+        if let Err(error) = result {
             return moved(total, Err(Errno::from_io(&error).into()));
         }
     }
@@ -243,9 +250,10 @@ async fn read_stdin(caller: &mut Caller<'_, IsolateState>, mut buffers: Buffers)
     let mut data = vec![0; buffers.left.min(PIECE_BYTES)];
     let state = caller.data();
     let result = if state.wasi.fds.stdin_nonblocking {
-        state.stdio.stdin.try_read(&mut data)
+        state.stdio.stdin.stream.try_read(&mut data)
     } else {
-        state.stdio.stdin.read(&mut data).await
+        let stream = state.stdio.stdin.stream.share();
+        park(caller, stream.read(&mut data)).await?
     };
     let len = result.map_err(|error| Errno::from_io(&error))?;
     buffers.scatter(caller, &data[..len])?;

@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use nodule_abi::error::ErrorCode;
 
@@ -16,7 +17,7 @@ use super::progress::Progress;
 use super::size;
 use crate::exit_code::ExitCode;
 use crate::runtime::{ExitStatus, Host, IsolateBuilder, IsolateRole, Limits, Module, ModuleError};
-use crate::stdio::{Input, Output};
+use crate::stdio::{Input, Output, finish_writes};
 use flags::{EngineFlags, RunFlags};
 pub use settings::optimize;
 
@@ -34,6 +35,9 @@ const STANDARD_INPUT: &str = "-";
 
 /// Bytes of a page of wasm memory.
 const PAGE_BYTES: u64 = 65536;
+
+/// How long a reader that is slow is waited for when a thread was ended in the middle of a write.
+const FINISH_WRITES_LIMIT: Duration = Duration::from_secs(1);
 
 static VERBOSE: AtomicBool = AtomicBool::new(false);
 
@@ -228,7 +232,9 @@ fn run_to_end(isolate: IsolateBuilder) -> Result<ExitStatus, CliError> {
         let isolate = isolate
             .spawn()
             .map_err(|error| CliError::usage(error.message.clone()))?;
-        Ok(isolate.join().await)
+        let status = isolate.join().await;
+        finish_writes(FINISH_WRITES_LIMIT).await;
+        Ok(status)
     });
     // A thread may wait in a read of stdin that never returns.
     runtime.shutdown_background();
