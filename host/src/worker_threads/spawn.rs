@@ -13,7 +13,7 @@ use super::source::{self, Source};
 use super::thread_state::ThreadState;
 use super::worker::{Worker, WorkerLink};
 use crate::handles::{Handle, Resource};
-use crate::messaging::{self, Message, PortEnd};
+use crate::messaging::{self, Message, PortEnd, Transferred};
 use crate::permissions::{DirAccess, Permissions};
 use crate::process::env::EnvStore;
 use crate::process::{ProcessOptions, directory};
@@ -48,7 +48,7 @@ pub struct Started {
     /// Its thread id.
     pub thread: u32,
     /// Its streams, where they were asked for.
-    pub stdio: [Option<Handle>; 3],
+    pub stdio: [Option<u32>; 3],
 }
 
 /// Checks everything that can be checked before anything is started.
@@ -189,8 +189,8 @@ impl Prepared {
     /// whose room was checked.
     pub fn start(mut self, state: &mut IsolateState, data: Option<Message>) -> Result<Started> {
         let shared = IsolateShared::worker(&state.shared.group);
-        let (creator_end, worker_end) = messaging::entangle();
-        let port = messaging::insert_port(state, creator_end)?;
+        let [creator_end, worker_end] = messaging::entangle(&state.shared.group);
+        let (port, _) = messaging::admit(state, Transferred::Port(creator_end))?;
         let pipes = self.stdio.take_pipes();
         let stdio = insert_streams(state, pipes)?;
         let worker = state.handles.insert_with(true, |handle| {
@@ -199,7 +199,7 @@ impl Prepared {
         })?;
         let link = match state.handles.get(worker)? {
             Resource::Worker(worker) => worker.link(),
-            _ => return Err(ErrorCode::Internal.record()),
+            _ => return Err(ErrorRecord::of(ErrorCode::Internal).into()),
         };
         let start = self.into_start(state, &shared, worker_end, data, Arc::clone(&link));
         let creator = Arc::clone(&state.shared);
@@ -256,7 +256,7 @@ impl Prepared {
 }
 
 /// Puts the creator's ends of the pipes into its handle table.
-fn insert_streams(state: &mut IsolateState, pipes: Pipes) -> Result<[Option<Handle>; 3]> {
+fn insert_streams(state: &mut IsolateState, pipes: Pipes) -> Result<[Option<u32>; 3]> {
     let stdin = pipes.stdin.map(|pipe| stdio::insert_writer(state, pipe)).transpose()?;
     let stdout = pipes.stdout.map(|pipe| stdio::insert_reader(state, pipe)).transpose()?;
     let stderr = pipes.stderr.map(|pipe| stdio::insert_reader(state, pipe)).transpose()?;

@@ -29,7 +29,7 @@ impl Answer {
     fn give(&self, error: Option<ErrorCode>) {
         if !self.given.swap(true, Ordering::AcqRel) {
             let number = error.map_or(0, |code| u64::from(code.number()));
-            self.sender.events.push_bounded_by_handle(EventRecord::new(
+            self.sender.events.push_counted(EventRecord::new(
                 EventKind::ThreadMessageDone,
                 self.handle.number(),
                 [0, number, 0],
@@ -127,13 +127,6 @@ impl ThreadMessages {
         queue.messages.push_front(message);
     }
 
-    /// Length in bytes and resources of the oldest message.
-    pub fn peek(&self) -> Option<(usize, usize)> {
-        let queue = self.lock();
-        let message = &queue.messages.front()?.message;
-        Some((message.bytes.len(), message.resources.len()))
-    }
-
     fn push(&self, receiver: &IsolateShared, message: ThreadMessage) {
         let mut queue = self.lock();
         let bytes = queue.bytes + message.message.bytes.len();
@@ -151,7 +144,7 @@ impl ThreadMessages {
         if !is_told {
             receiver
                 .events
-                .push_bounded_by_handle(EventRecord::new(EventKind::ThreadMessage, 0, [0; 3]));
+                .push_counted(EventRecord::new(EventKind::ThreadMessage, 0, [0; 3]));
         }
     }
 

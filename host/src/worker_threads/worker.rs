@@ -41,7 +41,7 @@ impl WorkerLink {
     fn push(&self, kind: EventKind, arguments: [u64; 3]) {
         self.creator
             .events
-            .push_bounded_by_handle(EventRecord::new(kind, self.handle.number(), arguments));
+            .push_counted(EventRecord::new(kind, self.handle.number(), arguments));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<ExitStatus>> {
@@ -60,6 +60,11 @@ impl Worker {
     /// The creator's side of the isolate behind `shared`.
     pub fn new(shared: Arc<IsolateShared>, link: Arc<WorkerLink>) -> Self {
         Self { shared, link }
+    }
+
+    /// The way from the worker to here.
+    pub fn link(&self) -> Arc<WorkerLink> {
+        Arc::clone(&self.link)
     }
 
     /// Ends it. Repeating has no effect.

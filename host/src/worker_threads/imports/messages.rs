@@ -7,10 +7,10 @@ use nodule_abi::limits::{NAME_BYTES_MAX, THREAD_MESSAGES_LEN_MAX};
 use wasmtime::{Caller, Linker};
 
 use super::AREA;
-use crate::guest_memory::{self, SizedBuffer};
+use crate::guest_memory;
 use crate::handles::Resource;
 use crate::host_error::{HostError, respond};
-use crate::messaging::imports::{MessageIn, MessageOut, give_message, take_message};
+use crate::messaging::arguments::{MessageArgs, MessageOut, give_message, take_message};
 use crate::runtime::{IsolateState, ThreadId};
 use crate::worker_threads::thread_messages::{self, ThreadMessage};
 
@@ -20,8 +20,8 @@ pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()
     linker.func_wrap(
         AREA,
         "set_environment_data",
-        |mut caller: Caller<'_, IsolateState>, key: u32, key_len: u32, ptr: u32, len: u32, list: u32, list_len: u32| {
-            let message = MessageIn::without_transfer(ptr, len, list, list_len);
+        |mut caller: Caller<'_, IsolateState>, key: u32, key_len: u32, message: u32, message_len: u32, resources: u32, resources_len: u32| {
+            let message = MessageArgs { message, message_len, resources, resources_len, transfer: 0, transfer_len: 0 };
             let result = set_environment_data(&mut caller, (key, key_len), message);
             respond(&mut caller, result)
         },
@@ -32,13 +32,13 @@ pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()
         |mut caller: Caller<'_, IsolateState>,
          key: u32,
          key_len: u32,
-         ptr: u32,
+         buf: u32,
          cap: u32,
-         len_ptr: u32,
-         list: u32,
-         list_cap: u32,
-         list_len: u32| {
-            let out = MessageOut::new(SizedBuffer { ptr, cap, len_ptr }, (list, list_cap, list_len));
+         len: u32,
+         resources: u32,
+         resources_cap: u32,
+         resources_len: u32| {
+            let out = MessageOut { buf, cap, len, resources, resources_cap, resources_len };
             let result = get_environment_data(&mut caller, (key, key_len), out);
             respond(&mut caller, result)
         },
@@ -48,17 +48,17 @@ pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()
         "post_to_thread",
         |mut caller: Caller<'_, IsolateState>,
          thread: u32,
-         ptr: u32,
-         len: u32,
+         message: u32,
+         message_len: u32,
          resources: u32,
          resources_len: u32,
          transfer: u32,
          transfer_len: u32,
          timeout_ms: f64,
          out: u32| {
-            let message = MessageIn {
-                ptr,
-                len,
+            let message = MessageArgs {
+                message,
+                message_len,
                 resources,
                 resources_len,
                 transfer,
@@ -80,14 +80,14 @@ pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()
         AREA,
         "thread_message_receive",
         |mut caller: Caller<'_, IsolateState>,
-         ptr: u32,
+         buf: u32,
          cap: u32,
-         len_ptr: u32,
-         list: u32,
-         list_cap: u32,
-         list_len: u32,
+         len: u32,
+         resources: u32,
+         resources_cap: u32,
+         resources_len: u32,
          origin: u32| {
-            let out = MessageOut::new(SizedBuffer { ptr, cap, len_ptr }, (list, list_cap, list_len));
+            let out = MessageOut { buf, cap, len, resources, resources_cap, resources_len };
             let result = thread_message_receive(&mut caller, out, origin);
             respond(&mut caller, result)
         },
@@ -103,28 +103,28 @@ pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()
     Ok(())
 }
 
-fn set_environment_data(caller: &mut Caller<'_, IsolateState>, key: (u32, u32), message: MessageIn) -> Result<()> {
+fn set_environment_data(caller: &mut Caller<'_, IsolateState>, key: (u32, u32), message: MessageArgs) -> Result<()> {
     let key = guest_memory::read_bytes(caller, key.0, key.1, NAME_BYTES_MAX)?;
-    if message.len == 0 {
+    if message.message_len == 0 {
         caller.data_mut().threads.environment_data.delete(&key);
         return Ok(());
     }
-    let message = take_message(caller, message, None)?;
+    let message = take_message(caller, message)?;
     Ok(caller.data_mut().threads.environment_data.set(key, message)?)
 }
 
 fn get_environment_data(caller: &mut Caller<'_, IsolateState>, key: (u32, u32), out: MessageOut) -> Result<()> {
     let key = guest_memory::read_bytes(caller, key.0, key.1, NAME_BYTES_MAX)?;
     let message = caller.data().threads.environment_data.get(&key).ok_or(ErrorCode::Enoent)?;
-    let message = message.share().ok_or(ErrorCode::Internal)?;
-    // What does not fit is still there: this was a copy.
-    give_message(caller, message, out, |_, _| {})
+    // A copy: what does not fit stays where it is.
+    let mut message = message.share();
+    give_message(caller, &mut message, out)
 }
 
 fn post_to_thread(
     caller: &mut Caller<'_, IsolateState>,
     thread: ThreadId,
-    message: MessageIn,
+    message: MessageArgs,
     timeout_ms: f64,
     out: u32,
 ) -> Result<()> {
@@ -138,7 +138,7 @@ fn post_to_thread(
     let timeout = (timeout_ms >= 0.0)
         .then(|| Duration::try_from_secs_f64(timeout_ms / 1000.0).ok())
         .flatten();
-    let message = take_message(caller, message, None)?;
+    let message = take_message(caller, message)?;
     let target = shared.group.thread(thread);
     let state = caller.data_mut();
     let handle = state.handles.insert_with(false, |handle| {
@@ -161,17 +161,18 @@ fn thread_message_receive(caller: &mut Caller<'_, IsolateState>, out: MessageOut
     else {
         return Err(ErrorCode::Eagain.into());
     };
-    let mut receipt = Some(receipt);
-    give_message(caller, message, out, |state, message| {
-        if let Some(receipt) = receipt.take() {
-            state.shared.thread_messages.put_back(ThreadMessage {
-                source,
-                message,
-                receipt,
-            });
-        }
-    })?;
-    let Some(receipt) = receipt else { return Ok(()) };
+    let mut message = Some(message);
+    let given = give_message(caller, &mut message, out);
+    if let Some(message) = message {
+        let unread = ThreadMessage {
+            source,
+            message,
+            receipt,
+        };
+        caller.data().shared.thread_messages.put_back(unread);
+        return given;
+    }
+    given?;
     let token = caller.data_mut().threads.add_receipt(receipt);
     let mut bytes = [0; 8];
     bytes[..4].copy_from_slice(&source.number().to_le_bytes());

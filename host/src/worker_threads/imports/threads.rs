@@ -9,7 +9,7 @@ use super::AREA;
 use crate::guest_memory::{self, SizedBuffer};
 use crate::handles::{Handle, Resource};
 use crate::host_error::{HostError, respond};
-use crate::messaging::imports::{MessageIn, MessageOut, give_message, take_message};
+use crate::messaging::arguments::{MessageArgs, MessageOut, give_message, take_message};
 use crate::runtime::IsolateState;
 use crate::worker_threads::Worker;
 use crate::worker_threads::options::WorkerOptions;
@@ -26,16 +26,16 @@ pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()
          options_len: u32,
          code: u32,
          code_len: u32,
-         ptr: u32,
-         len: u32,
+         message: u32,
+         message_len: u32,
          resources: u32,
          resources_len: u32,
          transfer: u32,
          transfer_len: u32,
          out: u32| {
-            let message = MessageIn {
-                ptr,
-                len,
+            let message = MessageArgs {
+                message,
+                message_len,
                 resources,
                 resources_len,
                 transfer,
@@ -73,8 +73,21 @@ pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()
     linker.func_wrap(
         AREA,
         "worker_data",
-        |mut caller: Caller<'_, IsolateState>, ptr: u32, cap: u32, len_ptr: u32, list: u32, list_cap: u32, list_len: u32| {
-            let out = MessageOut::new(SizedBuffer { ptr, cap, len_ptr }, (list, list_cap, list_len));
+        |mut caller: Caller<'_, IsolateState>,
+         buf: u32,
+         cap: u32,
+         len: u32,
+         resources: u32,
+         resources_cap: u32,
+         resources_len: u32| {
+            let out = MessageOut {
+                buf,
+                cap,
+                len,
+                resources,
+                resources_cap,
+                resources_len,
+            };
             let result = worker_data(&mut caller, out);
             respond(&mut caller, result)
         },
@@ -103,16 +116,16 @@ fn spawn_worker(
     caller: &mut Caller<'_, IsolateState>,
     (options, options_len): (u32, u32),
     code: (u32, u32),
-    message: MessageIn,
+    message: MessageArgs,
     out: u32,
 ) -> Result<()> {
     guest_memory::check_writable(caller, out, 24)?;
     let options: WorkerOptions = guest_memory::read_value(caller, options, options_len)?;
     let code = read_code(caller, code)?;
     let prepared = spawn::prepare(caller.data(), &options, code)?;
-    let data = match message.len {
+    let data = match message.message_len {
         0 => None,
-        _ => Some(take_message(caller, message, None)?),
+        _ => Some(take_message(caller, message)?),
     };
     let Started {
         worker,
@@ -120,14 +133,13 @@ fn spawn_worker(
         thread,
         stdio,
     } = prepared.start(caller.data_mut(), data)?;
-    let number = |handle: Option<Handle>| handle.map_or(0, Handle::number);
     let numbers = [
         worker.number(),
         port.number(),
         thread,
-        number(stdio[0]),
-        number(stdio[1]),
-        number(stdio[2]),
+        stdio[0].unwrap_or(0),
+        stdio[1].unwrap_or(0),
+        stdio[2].unwrap_or(0),
     ];
     let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
     guest_memory::write_bytes(caller, out, &bytes)
@@ -156,8 +168,11 @@ fn this_thread(state: &IsolateState) -> Value {
 }
 
 fn worker_data(caller: &mut Caller<'_, IsolateState>, out: MessageOut) -> Result<()> {
-    let message = caller.data_mut().threads.worker_data.take().ok_or(ErrorCode::Enoent)?;
-    give_message(caller, message, out, |state, message| {
-        state.threads.worker_data = Some(message);
-    })
+    let mut data = caller.data_mut().threads.worker_data.take();
+    if data.is_none() {
+        return Err(ErrorCode::Enoent.into());
+    }
+    let given = give_message(caller, &mut data, out);
+    caller.data_mut().threads.worker_data = data;
+    given
 }
