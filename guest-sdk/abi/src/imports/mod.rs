@@ -194,6 +194,7 @@ areas! {
     stdio,
     os,
     process,
+    diagnostics,
 }
 
 /// The area with this name.
