@@ -287,10 +287,13 @@ impl Stdin {
     }
 
     /// Waits until a read would give data, the end or an error; gives the number of bytes at hand.
-    pub async fn ready(&self) -> io::Result<u64> {
-        let mut reader = self.reader.lock().await;
-        reader.ready().await?;
-        Ok(reader.available())
+    pub fn ready(&self) -> impl Future<Output = io::Result<u64>> + Send + use<> {
+        let reader = Arc::clone(&self.reader);
+        async move {
+            let mut reader = reader.lock().await;
+            reader.ready().await?;
+            Ok(reader.available())
+        }
     }
 
     /// As [`Stdin::ready`], if a read would not wait.

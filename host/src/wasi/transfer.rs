@@ -9,7 +9,7 @@ use super::fd_table::Stream;
 use super::scratch::{self, Scratch};
 use super::{NAMESPACE, fds};
 use crate::guest_memory;
-use crate::runtime::IsolateState;
+use crate::runtime::{IsolateState, park};
 use crate::stdio::Output;
 
 /// Most bytes moved at once. A write of this size is one write of the stream.
@@ -228,7 +228,8 @@ async fn write_stream(
     let mut total = 0;
     while buffers.left > 0 {
         let piece = buffers.gather(caller, 0)?;
-        if let Err(error) = output.write_counted(&piece, &mut total).await {
+        let written = park(caller, output.write_counted(&piece, &mut total)).await?;
+        if let Err(error) = written {
             return moved(total, Err(Errno::from_io(&error).into()));
         }
     }
@@ -241,13 +242,16 @@ async fn read_stdin(caller: &mut Caller<'_, IsolateState>, mut buffers: Buffers)
         return Ok(0);
     }
     let mut data = vec![0; buffers.left.min(PIECE_BYTES)];
-    let state = caller.data();
-    let result = if state.wasi.fds.stdin_nonblocking {
-        state.stdio.stdin.try_read(&mut data)
-    } else {
-        state.stdio.stdin.read(&mut data).await
+    let len = loop {
+        let state = caller.data();
+        match state.stdio.stdin.try_read(&mut data) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock && !state.wasi.fds.stdin_nonblocking => {
+                let ready = state.stdio.stdin.ready();
+                park(caller, ready).await?.map_err(|error| Errno::from_io(&error))?;
+            }
+            result => break result.map_err(|error| Errno::from_io(&error))?,
+        }
     };
-    let len = result.map_err(|error| Errno::from_io(&error))?;
     buffers.scatter(caller, &data[..len])?;
     Ok(len)
 }
