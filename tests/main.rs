@@ -3,6 +3,7 @@
 //! | module | what it tests |
 //! |---|---|
 //! | `abi` | the import table, the linker and the committed documents agree; modules for another host are refused |
+//! | `diagnostics` | snapshots, statistics and profiles of running isolates, from outside |
 //! | `examples` | the examples of the README |
 //! | `hostile` | modules that lie, hoard, loop and flood end as documented, the host in good order |
 //! | `hostile_arguments` | every import with every kind of bad argument |
@@ -31,6 +32,7 @@
 )]
 
 mod abi;
+mod diagnostics;
 mod examples;
 mod guests;
 mod hostile;

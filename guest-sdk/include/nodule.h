@@ -607,6 +607,18 @@ uint32_t nodule_process_send(const uint8_t *message, uint32_t message_len, uint3
 __attribute__((import_module("nodule:process/1"), import_name("disconnect")))
 uint32_t nodule_process_disconnect(void);
 
+/* ---- nodule:diagnostics/1 ----
+ * What a guest tells those who watch it.
+ */
+
+/*
+ * Called by the guest's allocator when the sample interval of its figures (`nodule_heap`) is used up:
+ * `bytes` were allocated since the last call, the last of them here. The host notes the call stack for the
+ * heap profile that runs, and nothing when none does.
+ */
+__attribute__((import_module("nodule:diagnostics/1"), import_name("heap_sample")))
+void nodule_diagnostics_heap_sample(uint64_t bytes);
+
 #ifdef __cplusplus
 }
 #endif

@@ -57,6 +57,6 @@ pub use nodule_macros::main;
 
 pub use error::{Error, Result};
 pub use event_loop::run;
-#[cfg(feature = "counting-allocator")]
+#[cfg(all(feature = "counting-allocator", target_family = "wasm"))]
 pub use sys::CountingAllocator;
 pub use task::spawn;

@@ -6,6 +6,7 @@
 //! | [`runtime`] | [`Host`], [`Module`], [`Isolate`], [`Plugin`], [`Limits`]: from bytes to a running guest and its end |
 //! | [`permissions`] | [`Permissions`]: what a guest may do |
 //! | [`process`], [`os`], [`timers`], [`event_loop`], [`stdio`] | the API areas: behaviour, and `imports.rs` with what guests call |
+//! | [`diagnostics`] | snapshots, statistics and profiles of a running isolate, from outside |
 //! | [`wasi`] | WASI preview 1 |
 //! | [`cli`], [`exit_code`] | the command line, the exit codes of the binary |
 //!
@@ -58,6 +59,7 @@
 )]
 
 pub mod cli;
+pub mod diagnostics;
 mod error_area;
 pub mod event_loop;
 pub mod exit_code;

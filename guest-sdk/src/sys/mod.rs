@@ -15,7 +15,7 @@ use nodule_abi::value;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-#[cfg(feature = "counting-allocator")]
+#[cfg(all(feature = "counting-allocator", target_family = "wasm"))]
 pub use alloc::CountingAllocator;
 pub(crate) use alloc::heap_used;
 pub(crate) use cell::IsolateCell;

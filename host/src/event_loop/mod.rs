@@ -37,6 +37,16 @@ impl EventQueue {
         records.drain(..count).collect()
     }
 
+    /// How many records wait.
+    pub fn len(&self) -> usize {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Ends when a record may have arrived.
     pub async fn arrived(&self) {
         self.arrived.notified().await;

@@ -254,11 +254,14 @@ impl ProcessState {
                     }
                 },
                 move |signal| {
-                    host.control.request(if signal == libc::SIGQUIT {
+                    let request = if signal == libc::SIGQUIT {
                         ControlRequest::Abort(AbortRequest { signal })
                     } else {
                         ControlRequest::Report
-                    });
+                    };
+                    if let Err(reason) = host.control.request(request) {
+                        tracing::debug!(signal, ?reason, "a signal had no effect");
+                    }
                 },
             )
         });

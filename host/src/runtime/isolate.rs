@@ -16,6 +16,10 @@ use super::module::Module;
 use super::plugin::Plugin;
 use super::state::{Exports, Extensions, IsolateShared, IsolateState};
 use super::task;
+use crate::diagnostics::{
+    self, CpuProfile, CpuProfileOptions, Diagnostics, HeapProfile, HeapProfileOptions, HeapSnapshot, HeapStatistics,
+    SnapshotOptions,
+};
 use crate::handles::Handles;
 use crate::permissions::Permissions;
 use crate::process::{ProcessOptions, ProcessState};
@@ -246,6 +250,7 @@ impl IsolateBuilder {
             handles: Handles::new(self.limits.max_handles),
             timers: Timers::default(),
             process,
+            diagnostics: Diagnostics::new(shared),
             last_error: None,
             panic: None,
         };
@@ -272,8 +277,10 @@ fn yield_at_ticks(store: &mut Store<IsolateState>) {
         }
         serve_requests(&mut context)?;
         let cpu = Arc::clone(&context.data().shared.cpu);
+        let woken = cpu.take_woken();
+        diagnostics::on_tick(&mut context, woken);
         // The ticks of the time it waited are not its own: who was just woken is not sent behind those that compute.
-        if cpu.take_woken() {
+        if woken {
             return Ok(UpdateDeadline::Continue(1));
         }
         // The plain `Yield` wakes itself before others of the executor had a turn.
@@ -307,6 +314,67 @@ impl Isolate {
     /// CPU time it used so far.
     pub fn cpu_usage(&self) -> &CpuUsage {
         &self.shared.cpu
+    }
+
+    /// Its state as a wasm core dump of the tool conventions, at its next tick or wait, also in an endless loop. It
+    /// stands still for one pass over what is not zero in its memory.
+    ///
+    /// # Errors
+    /// See [`diagnostics::heap_snapshot`].
+    ///
+    /// ```
+    /// use nodule::{Host, Module, diagnostics::SnapshotOptions};
+    ///
+    /// # #[tokio::main] async fn main() -> anyhow::Result<()> {
+    /// let host = Host::new()?;
+    /// let text = br#"(module (memory (export "memory") 1) (data (i32.const 8) "treasure")
+    ///     (func (export "_start") (loop $again (br $again))))"#;
+    /// let isolate = host.isolate(&Module::from_bytes(&host, "endless", text)?).spawn()?;
+    /// let dump = isolate.heap_snapshot(SnapshotOptions::default()).await?.into_bytes();
+    /// assert!(dump.windows(8).any(|bytes| bytes == b"treasure"));
+    /// # Ok(()) }
+    /// ```
+    pub async fn heap_snapshot(&self, options: SnapshotOptions) -> Result<HeapSnapshot> {
+        diagnostics::heap_snapshot(&self.shared, options).await
+    }
+
+    /// Figures about its memory.
+    ///
+    /// # Errors
+    /// See [`diagnostics::heap_statistics`].
+    pub async fn heap_statistics(&self) -> Result<HeapStatistics> {
+        diagnostics::heap_statistics(&self.shared).await
+    }
+
+    /// Starts to record where it spends its time.
+    ///
+    /// # Errors
+    /// See [`diagnostics::start_cpu_profile`].
+    ///
+    /// ```
+    /// use nodule::{Host, Module, diagnostics::CpuProfileOptions};
+    ///
+    /// # #[tokio::main] async fn main() -> anyhow::Result<()> {
+    /// let host = Host::new()?;
+    /// let text = br#"(module (func $spin (loop $again (br $again))) (func (export "_start") (call $spin)))"#;
+    /// let isolate = host.isolate(&Module::from_bytes(&host, "endless", text)?).spawn()?;
+    /// let profile = isolate.start_cpu_profile(CpuProfileOptions::default()).await?;
+    /// tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    /// // For https://profiler.firefox.com.
+    /// let json = profile.stop().await?;
+    /// assert!(json.contains("spin"));
+    /// # Ok(()) }
+    /// ```
+    pub async fn start_cpu_profile(&self, options: CpuProfileOptions) -> Result<CpuProfile> {
+        diagnostics::start_cpu_profile(&self.shared, options).await
+    }
+
+    /// Starts to record where it allocates; one at a time.
+    ///
+    /// # Errors
+    /// See [`diagnostics::start_heap_profile`].
+    pub async fn start_heap_profile(&self, options: HeapProfileOptions) -> Result<HeapProfile> {
+        diagnostics::start_heap_profile(&self.shared, options).await
     }
 
     /// Ends it, in whatever state it is; [`Isolate::join`] then gives code 1. Repeating has no effect.

@@ -6,13 +6,14 @@
 use nodule_abi::error::{ErrorCode, ErrorRecord};
 use nodule_abi::hooks::{self, Origin};
 use nodule_abi::limits::{ERROR_RECORD_BYTES_MAX, HOOK_BUFFER_BYTES};
-use wasmtime::{Func, Instance, Store, Trap, Val, WasmParams, WasmResults};
+use wasmtime::{AsContextMut as _, Func, Instance, Store, Trap, Val, WasmParams, WasmResults};
 
 use super::isolate::{ExitStatus, IsolateRole};
 use super::limits::LimitExceeded;
 use super::module::Module;
 use super::state::{Exports, IsolateState};
 use super::trap;
+use crate::diagnostics::HeapFigures;
 use crate::process;
 use crate::process::abort::{self, AbortRequest};
 use crate::process::end::{ExitRequest, UncaughtError};
@@ -171,7 +172,22 @@ impl<'a> Lifecycle<'a> {
             exit: instance.get_func(&mut *store, hooks::EXIT),
         };
         store.data_mut().exports = exports;
+        self.find_heap_figures(instance).await;
         Ok(instance)
+    }
+
+    /// Asks the guest where its allocator counts. One that cannot say goes without.
+    async fn find_heap_figures(&mut self, instance: Instance) {
+        let Ok(function) = instance.get_typed_func::<(), u32>(&mut *self.store, hooks::HEAP) else {
+            return;
+        };
+        match function.call_async(&mut *self.store, ()).await {
+            Ok(address) => {
+                let figures = HeapFigures::at(&self.store.as_context_mut(), address);
+                self.store.data_mut().diagnostics.set_figures(figures);
+            }
+            Err(error) => tracing::debug!(%error, "nodule_heap failed"),
+        }
     }
 
     fn is_trap(&self, error: &wasmtime::Error) -> bool {

@@ -35,8 +35,9 @@ mod task;
 mod trap;
 
 pub use cache::Cache;
-pub use control::{Control, ControlRequest};
+pub use control::{Control, ControlRequest, Inspection, Refused};
 pub(crate) use control::{park, serve_requests};
+pub(crate) use engine::TICK;
 pub use engine::{EngineOptions, Optimize};
 pub use group::{IsolateGroup, ThreadId};
 pub use host::{Host, HostBuilder};

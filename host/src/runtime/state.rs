@@ -16,6 +16,7 @@ use super::isolate::{IsolateId, IsolateRole};
 use super::limits::{Limits, MemoryLimiter};
 use super::metered::CpuUsage;
 use super::module::Module;
+use crate::diagnostics::Diagnostics;
 use crate::event_loop::EventQueue;
 use crate::handles::Handles;
 use crate::permissions::Permissions;
@@ -134,6 +135,7 @@ pub struct IsolateState {
     pub(crate) timers: Timers,
     pub(crate) process: ProcessState,
     pub(crate) threads: ThreadState,
+    pub(crate) diagnostics: Diagnostics,
     pub(crate) last_error: Option<Box<ErrorRecord>>,
     /// A panic the guest announced; belongs to the trap that follows.
     pub(crate) panic: Option<ErrorRecord>,
@@ -152,8 +154,13 @@ impl IsolateState {
 
     /// Bytes the host holds for it beside its memory: its state and the table entries of its handles.
     pub(crate) fn host_bytes(&self) -> usize {
+        size_of::<Self>() + self.handles_bytes()
+    }
+
+    /// Bytes of the table entries of its handles.
+    pub(crate) fn handles_bytes(&self) -> usize {
         const HANDLE_BYTES: usize = 128;
-        size_of::<Self>() + self.handles.len() * HANDLE_BYTES
+        self.handles.len() * HANDLE_BYTES
     }
 
     /// Bytes of its linear memories.

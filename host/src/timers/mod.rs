@@ -77,6 +77,14 @@ impl Timers {
         self.order.first().map(|(due, ..)| *due)
     }
 
+    /// The running timers in the order they are due: handle, time until then, whether it repeats.
+    pub fn list(&self, now: Instant) -> impl Iterator<Item = (Handle, Duration, bool)> {
+        self.order.iter().map(move |(due, _, handle)| {
+            let repeat = self.timers.get(handle).is_some_and(|timer| timer.repeat);
+            (*handle, due.saturating_duration_since(now), repeat)
+        })
+    }
+
     /// The record of the first timer that is due by `now`. A one-shot timer's handle is closed,
     /// a repeating one is started again from `now`.
     pub fn pop_due(&mut self, now: Instant, handles: &mut Handles) -> Option<EventRecord> {

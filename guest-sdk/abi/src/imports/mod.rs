@@ -195,6 +195,7 @@ areas! {
     os,
     process,
     worker_threads,
+    diagnostics,
 }
 
 /// The area with this name.

@@ -287,6 +287,13 @@ impl Library {
 }
 
 impl SideModules {
+    /// The instances with the names of their files.
+    pub(crate) fn instances(&self) -> impl Iterator<Item = (String, Instance)> {
+        self.libraries
+            .iter()
+            .filter_map(|library| Some((library.name.clone(), library.instance?)))
+    }
+
     /// Those that are there, for reports.
     pub fn loaded(&self) -> impl Iterator<Item = LoadedModule> {
         let there = self.libraries.iter().filter(|library| library.phase != Phase::Failed);
