@@ -11,7 +11,7 @@ use super::scratch::{self, Scratch};
 use super::{NAMESPACE, fds};
 use crate::guest_memory;
 use crate::process::usage;
-use crate::runtime::IsolateState;
+use crate::runtime::{IsolateState, park};
 
 /// Most subscriptions of one call.
 const SUBSCRIPTIONS_MAX: u32 = 4096;
@@ -217,7 +217,7 @@ async fn poll_oneoff(
         .collect::<Result<Vec<_>>>()?;
     let mut ready = collect(caller, &subscriptions, now, None).await?;
     if ready.is_empty() {
-        let stdin = wait(caller, &subscriptions).await;
+        let stdin = wait(caller, &subscriptions).await?;
         ready = collect(caller, &subscriptions, Instant::now(), stdin).await?;
     }
     guest_memory::write_bytes(caller, events, ready.as_flattened())?;
@@ -226,7 +226,10 @@ async fn poll_oneoff(
 }
 
 /// Waits until the first clock is due or standard input can be read, whose readiness is given.
-async fn wait(caller: &mut Caller<'_, IsolateState>, subscriptions: &[Subscription]) -> Option<std::io::Result<u64>> {
+async fn wait(
+    caller: &mut Caller<'_, IsolateState>,
+    subscriptions: &[Subscription],
+) -> Result<Option<std::io::Result<u64>>> {
     let first = subscriptions
         .iter()
         .filter_map(|subscription| match subscription.interest {
@@ -238,7 +241,7 @@ async fn wait(caller: &mut Caller<'_, IsolateState>, subscriptions: &[Subscripti
         Interest::Read(fd) => fds(caller).stream(fd) == Some(Stream::Stdin),
         Interest::Clock(_) | Interest::Write(_) | Interest::Invalid(..) => false,
     });
-    let stdin = &caller.data().stdio.stdin;
+    let stdin = caller.data().stdio.stdin.stream.share();
     let clock = async {
         match first {
             Some(first) => tokio::time::sleep_until(first.into()).await,
@@ -247,15 +250,18 @@ async fn wait(caller: &mut Caller<'_, IsolateState>, subscriptions: &[Subscripti
     };
     let input = async {
         match reads_stdin {
-            true => stdin.stream.ready().await,
+            true => stdin.ready().await,
             false => std::future::pending().await,
         }
     };
-    tokio::select! {
-        biased;
-        result = input => Some(result),
-        () = clock => None,
-    }
+    let first = async {
+        tokio::select! {
+            biased;
+            result = input => Some(result),
+            () = clock => None,
+        }
+    };
+    Ok(park(caller, first).await?)
 }
 
 /// The events of all that is ready by `now`.
@@ -277,7 +283,7 @@ async fn collect(
             Interest::Read(fd) => match fds(caller).stream(fd) {
                 Some(Stream::Stdin) => {
                     if stdin.is_none() {
-                        stdin = caller.data().stdio.stdin.stream.ready_now();
+                        stdin = caller.data().stdio.stdin.ready_now();
                     }
                     stdin.as_ref().map(stdin_ready)
                 }

@@ -19,6 +19,7 @@ mod exec_argv;
 pub mod imports;
 mod limits;
 mod options;
+mod reply;
 mod source;
 mod spawn;
 mod thread_messages;
@@ -26,6 +27,7 @@ mod thread_state;
 mod worker;
 
 pub use environment_data::EnvironmentData;
+pub use reply::Reply;
 pub use thread_messages::{ThreadMessageRequest, ThreadMessages};
 pub use thread_state::ThreadState;
 pub use worker::{Worker, WorkerLink};

@@ -28,6 +28,8 @@ pub struct ThreadState {
     pub link: Option<Arc<WorkerLink>>,
     /// Messages of other threads that are being processed, by token.
     pub receipts: HashMap<u32, Receipt>,
+    /// Counts the answers about workers that are open.
+    pub open_replies: Arc<()>,
     /// The last token.
     pub last_token: u32,
     /// A directory of its own was asked for: `chdir` is allowed.
