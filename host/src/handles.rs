@@ -4,6 +4,11 @@ use std::collections::HashMap;
 use std::fmt;
 
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
+use nodule_abi::resource::ResourceKind;
+
+use crate::messaging::PortEnd;
+use crate::messaging::broadcast::Member;
+use crate::runtime::Module;
 
 /// A number naming a resource of one isolate. Starts at 1 and is never reused.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -39,6 +44,12 @@ pub enum Resource {
     Stdin,
     /// A loaded side module; the index is its place in [`crate::process::dlopen`].
     SideModule(usize),
+    /// One end of a message channel.
+    Port(PortEnd),
+    /// A broadcast channel.
+    Broadcast(Member),
+    /// A compiled module.
+    Module(Module),
 }
 
 impl Resource {
@@ -47,7 +58,18 @@ impl Resource {
         match self {
             Self::Timer { .. } => Some("Timeout"),
             Self::Stdin => Some(stdin),
-            Self::SideModule(_) => None,
+            Self::Port(_) => Some("MessagePort"),
+            Self::Broadcast(_) => Some("BroadcastChannel"),
+            Self::SideModule(_) | Self::Module(_) => None,
+        }
+    }
+
+    /// The kind it has in messages; `None` for what cannot be in one.
+    pub fn kind(&self) -> Option<ResourceKind> {
+        match self {
+            Self::Port(_) => Some(ResourceKind::Port),
+            Self::Module(_) => Some(ResourceKind::Module),
+            Self::Timer { .. } | Self::Stdin | Self::SideModule(_) | Self::Broadcast(_) => None,
         }
     }
 }
@@ -95,6 +117,11 @@ impl Handles {
 
     /// Adds a resource. `EMFILE` when the table is full. `active`: whether it can produce events from now on.
     pub fn insert(&mut self, resource: Resource, active: bool) -> Result<Handle> {
+        self.insert_with(active, |_| resource)
+    }
+
+    /// As [`Self::insert`], for a resource that knows its handle; nothing is made when the table is full.
+    pub fn insert_with(&mut self, active: bool, make: impl FnOnce(Handle) -> Resource) -> Result<Handle> {
         let full = || {
             ErrorRecord::new(
                 ErrorCode::Emfile,
@@ -110,7 +137,7 @@ impl Handles {
         self.entries.insert(
             handle,
             Entry {
-                resource,
+                resource: make(handle),
                 referenced: true,
                 active,
             },
@@ -129,6 +156,19 @@ impl Handles {
             .get(&handle)
             .map(|entry| &entry.resource)
             .ok_or_else(|| Self::closed(handle))
+    }
+
+    /// The resource behind a handle, to change it.
+    pub fn get_mut(&mut self, handle: Handle) -> Result<&mut Resource> {
+        self.entries
+            .get_mut(&handle)
+            .map(|entry| &mut entry.resource)
+            .ok_or_else(|| Self::closed(handle))
+    }
+
+    /// Most handles that can be open.
+    pub fn max(&self) -> usize {
+        self.max
     }
 
     /// Removes a handle and gives its resource back.

@@ -64,6 +64,7 @@ pub mod exit_code;
 mod guest_memory;
 mod handles;
 mod host_error;
+mod messaging;
 pub mod os;
 pub mod permissions;
 pub mod process;

@@ -17,6 +17,7 @@ use super::plugin::Plugin;
 use super::state::{Exports, Extensions, IsolateShared, IsolateState};
 use super::task;
 use crate::handles::Handles;
+use crate::messaging::MessagingState;
 use crate::permissions::Permissions;
 use crate::process::{ProcessOptions, ProcessState};
 use crate::stdio::{Input, Output, PipeReader, PipeWriter, StdioOptions};
@@ -245,6 +246,7 @@ impl IsolateBuilder {
             stdio: self.stdio.open(),
             handles: Handles::new(self.limits.max_handles),
             timers: Timers::default(),
+            messaging: MessagingState::default(),
             process,
             last_error: None,
             panic: None,

@@ -6,7 +6,7 @@ use wasmtime::{Engine, InstancePre, Linker, Module, UnknownImportError};
 
 use super::module::ModuleError;
 use super::state::IsolateState;
-use crate::{error_area, event_loop, os, process, stdio, timers, wasi};
+use crate::{error_area, event_loop, messaging, os, process, stdio, timers, wasi};
 
 /// The linker with everything a guest may import. The list is the table of contents.
 pub fn build(engine: &Engine) -> wasmtime::Result<Linker<IsolateState>> {
@@ -18,6 +18,7 @@ pub fn build(engine: &Engine) -> wasmtime::Result<Linker<IsolateState>> {
     stdio::imports::register(&mut linker)?;
     os::imports::register(&mut linker)?;
     process::imports::register(&mut linker)?;
+    messaging::imports::register(&mut linker)?;
     Ok(linker)
 }
 
