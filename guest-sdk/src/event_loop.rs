@@ -214,6 +214,12 @@ pub(crate) fn register(handle: u32, sink: Rc<dyn Sink>) {
     queues(|queues| queues.sinks.insert(handle, sink));
 }
 
+/// Makes `record` the next turn: for a sink that has more to do, each part in a turn of its own. It is queued before
+/// that part runs, so that a trap does not lose the rest.
+pub(crate) fn continue_with(record: EventRecord) {
+    queues(|queues| queues.records.push_front(record));
+}
+
 /// Drops the events of `handle`, those included that are queued.
 pub(crate) fn unregister(handle: u32) {
     let sink = queues(|queues| queues.sinks.remove(&handle));

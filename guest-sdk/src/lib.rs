@@ -24,6 +24,7 @@
 //! | [`task`] | futures beside each other: [`spawn`], join handles | promises |
 //! | [`promise`] | promises that are settled from outside | `Promise.withResolvers` |
 //! | [`stream`] | streams of bytes | `stream` |
+//! | [`worker_threads`] | message channels, broadcast channels, structured clones | `worker_threads` |
 //! | [`events`] | emitters with listeners in order | `events` |
 //! | [`os`] | the machine | `os` |
 //! | [`error`] | errors with Node's names and codes | `Error` |
@@ -41,6 +42,7 @@
 pub mod error;
 pub mod event_loop;
 pub mod events;
+mod messaging;
 pub mod os;
 pub mod process;
 pub mod promise;
@@ -50,6 +52,7 @@ mod sys;
 pub mod task;
 pub mod timers;
 mod uncaught;
+pub mod worker_threads;
 
 pub use nodule_abi::hooks::Origin;
 pub use nodule_abi::value::{self, Value};

@@ -1,6 +1,8 @@
 //! Reads and writes of guest memory. The only place that touches guest bytes: every pointer and length
 //! is checked here, against the memory and against a limit, before anything is allocated.
 
+use std::sync::Arc;
+
 use nodule_abi::error::{ErrorCode, ErrorRecord};
 use wasmtime::{AsContext, AsContextMut, Caller, Memory};
 
@@ -52,6 +54,26 @@ pub fn read_bytes(caller: &mut Caller<'_, IsolateState>, ptr: u32, len: u32, max
     }
     let memory = memory(caller)?;
     Ok(slice(memory, caller, ptr, len as usize)?.to_vec())
+}
+
+/// As [`read_bytes`], into memory that can be shared; the caller has compared `len` with a limit.
+pub fn read_shared(caller: &mut Caller<'_, IsolateState>, ptr: u32, len: u32) -> Result<Arc<[u8]>> {
+    let memory = memory(caller)?;
+    Ok(Arc::from(slice(memory, caller, ptr, len as usize)?))
+}
+
+/// Copies `count` numbers at `ptr`; more than `max` are refused before anything is allocated.
+pub fn read_u32s(caller: &mut Caller<'_, IsolateState>, ptr: u32, count: u32, max: u32) -> Result<Vec<u32>> {
+    if count > max {
+        return Err(ErrorRecord::out_of_range("count", &format!("<= {max}"), &count.to_string()).into());
+    }
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    let memory = memory(caller)?;
+    let bytes = slice(memory, caller, ptr, count as usize * 4)?;
+    let numbers = bytes.as_chunks::<4>().0;
+    Ok(numbers.iter().map(|number| u32::from_le_bytes(*number)).collect())
 }
 
 /// Copies UTF-8 text.

@@ -4,8 +4,13 @@ use std::collections::HashMap;
 use std::fmt;
 
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
+use nodule_abi::resource::ResourceKind;
 
+use crate::messaging::PortEnd;
+use crate::messaging::broadcast::Member;
+use crate::runtime::Module;
 use crate::stdio::{ReadStream, WriteStream};
+use crate::worker_threads::{Reply, ThreadMessageRequest, Worker};
 
 /// A number naming a resource of one isolate. Starts at 1 and is never reused.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -45,6 +50,18 @@ pub enum Resource {
     Writer(WriteStream),
     /// A loaded side module; the index is its place in [`crate::process::dlopen`].
     SideModule(usize),
+    /// One end of a message channel.
+    Port(PortEnd),
+    /// A broadcast channel.
+    Broadcast(Member),
+    /// A compiled module.
+    Module(Module),
+    /// A worker that this isolate started, or a context.
+    Worker(Worker),
+    /// A message to another thread that is not answered yet.
+    ThreadMessage(ThreadMessageRequest),
+    /// An answer about a worker.
+    Reply(Reply),
 }
 
 impl Resource {
@@ -54,7 +71,27 @@ impl Resource {
             Self::Timer { .. } => Some("Timeout"),
             Self::Stdin => Some(stdin),
             Self::Reader(_) | Self::Writer(_) => Some("PipeWrap"),
-            Self::SideModule(_) => None,
+            Self::Port(_) => Some("MessagePort"),
+            Self::Broadcast(_) => Some("BroadcastChannel"),
+            Self::Worker(_) => Some("Worker"),
+            Self::SideModule(_) | Self::Module(_) | Self::ThreadMessage(_) | Self::Reply(_) => None,
+        }
+    }
+
+    /// The kind it has in messages; `None` for what cannot be in one.
+    pub fn kind(&self) -> Option<ResourceKind> {
+        match self {
+            Self::Port(_) => Some(ResourceKind::Port),
+            Self::Module(_) => Some(ResourceKind::Module),
+            Self::Timer { .. }
+            | Self::Stdin
+            | Self::Reader(_)
+            | Self::Writer(_)
+            | Self::SideModule(_)
+            | Self::Broadcast(_)
+            | Self::Worker(_)
+            | Self::ThreadMessage(_)
+            | Self::Reply(_) => None,
         }
     }
 }
@@ -102,28 +139,35 @@ impl Handles {
 
     /// Adds a resource. `EMFILE` when the table is full. `active`: whether it can produce events from now on.
     pub fn insert(&mut self, resource: Resource, active: bool) -> Result<Handle> {
-        let full = || {
-            ErrorRecord::new(
-                ErrorCode::Emfile,
-                format!("more than {} open handles (raise it with --max-handles)", self.max),
-            )
-        };
-        if self.entries.len() >= self.max {
-            return Err(full().into());
-        }
-        let number = self.last.checked_add(1).ok_or_else(full)?;
+        self.insert_with(active, |_| resource)
+    }
+
+    /// As [`Self::insert`], for a resource that knows its handle; nothing is made when the table is full.
+    pub fn insert_with(&mut self, active: bool, make: impl FnOnce(Handle) -> Resource) -> Result<Handle> {
+        self.check_room(1)?;
+        let number = self.last + 1;
         self.last = number;
         let handle = Handle(number);
         self.entries.insert(
             handle,
             Entry {
-                resource,
+                resource: make(handle),
                 referenced: true,
                 active,
             },
         );
         self.keeping_alive += usize::from(active);
         Ok(handle)
+    }
+
+    /// `EMFILE` unless `count` more handles fit.
+    pub fn check_room(&self, count: usize) -> Result<()> {
+        let numbers_left = usize::try_from(u32::MAX - self.last).unwrap_or(usize::MAX);
+        if self.entries.len() + count > self.max || numbers_left < count {
+            let message = format!("more than {} open handles (raise it with --max-handles)", self.max);
+            return Err(ErrorRecord::new(ErrorCode::Emfile, message).into());
+        }
+        Ok(())
     }
 
     fn closed(handle: Handle) -> Box<ErrorRecord> {
@@ -144,6 +188,11 @@ impl Handles {
             .get_mut(&handle)
             .map(|entry| &mut entry.resource)
             .ok_or_else(|| Self::closed(handle))
+    }
+
+    /// Most handles that can be open.
+    pub fn max(&self) -> usize {
+        self.max
     }
 
     /// Removes a handle and gives its resource back.

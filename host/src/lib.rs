@@ -66,6 +66,7 @@ pub mod exit_code;
 mod guest_memory;
 mod handles;
 mod host_error;
+mod messaging;
 pub mod os;
 pub mod permissions;
 pub mod process;
@@ -74,6 +75,7 @@ mod spawn_tied;
 pub mod stdio;
 pub mod timers;
 pub mod wasi;
+mod worker_threads;
 
 pub use nodule_abi as abi;
 pub use permissions::Permissions;

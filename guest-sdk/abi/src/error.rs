@@ -313,8 +313,13 @@ impl ErrorRecord {
         self.code.as_deref().and_then(ErrorCode::from_code)
     }
 
-    /// Whether the code string is `code`.
+    /// Whether the code string is `code`. Node's documentation calls `ERR_MISSING_TRANSFERABLE_IN_TRANSFER_LIST` also
+    /// `ERR_MISSING_MESSAGE_PORT_IN_TRANSFER_LIST`; both match.
     pub fn is_code(&self, code: &str) -> bool {
+        let code = match code {
+            "ERR_MISSING_MESSAGE_PORT_IN_TRANSFER_LIST" => ErrorCode::MissingTransferable.as_str(),
+            other => other,
+        };
         self.code.as_deref() == Some(code)
     }
 }

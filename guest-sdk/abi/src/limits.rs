@@ -39,6 +39,16 @@ pub const VALUE_DEPTH_MAX: usize = 1000;
 pub const SIDE_MODULES_MAX: usize = 256;
 /// Largest side module file.
 pub const SIDE_MODULE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Most resources beside one message, and most entries of one transfer list.
+pub const MESSAGE_RESOURCES_MAX: u32 = 64 * 1024;
+/// Bytes queued for one receiver from which on senders are told to wait.
+pub const QUEUE_HIGH_BYTES: usize = 16 * 1024 * 1024;
+/// Messages queued for one receiver from which on senders are told to wait.
+pub const QUEUE_HIGH_MESSAGES: usize = 64 * 1024;
+/// Most bytes queued for one receiver; a further message is refused with `ERR_WORKER_QUEUE_FULL`.
+pub const QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Most bytes queued in all channels of one process together; a further message is refused with `ERR_WORKER_QUEUE_FULL`.
+pub const QUEUES_TOTAL_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
 /// Most threads of one process, nested ones counted.
 pub const WORKERS_MAX: usize = 16 * 1024;

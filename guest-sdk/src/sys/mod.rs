@@ -7,6 +7,7 @@
 mod alloc;
 mod cell;
 mod hooks;
+pub(crate) mod messaging;
 pub(crate) mod process;
 mod resources;
 

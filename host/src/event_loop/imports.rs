@@ -12,6 +12,7 @@ use wasmtime::{Caller, Linker};
 use crate::guest_memory;
 use crate::handles::{Handle, Resource};
 use crate::host_error::{HostError, respond};
+use crate::messaging;
 use crate::runtime::{IsolateState, park, serve_requests};
 
 const AREA: &str = namespace::event_loop;
@@ -93,6 +94,7 @@ async fn next_records(
         serve_requests(&mut *caller).map_err(HostError::Trap)?;
         let state = caller.data_mut();
         let mut records = state.shared.events.take(max);
+        records.iter_mut().for_each(|record| messaging::deliver(state, record));
         let now = Instant::now();
         while records.len() < max
             && let Some(record) = state.timers.pop_due(now, &mut state.handles)
@@ -124,6 +126,7 @@ fn has_ref(caller: &mut Caller<'_, IsolateState>, handle: u32, out: u32) -> Resu
 }
 
 fn close(state: &mut IsolateState, handle: Handle) -> Result<(), HostError> {
+    state.messaging.marks.remove(&handle);
     match state.handles.remove(handle)? {
         Resource::Timer { .. } => state.timers.clear(handle),
         Resource::Stdin => state.stdio.close_stdin(),
@@ -131,6 +134,8 @@ fn close(state: &mut IsolateState, handle: Handle) -> Result<(), HostError> {
         Resource::Reader(_) | Resource::Writer(_) => {}
         // Side modules stay mapped; only the handle goes.
         Resource::SideModule(_) => {}
+        // Closed by being dropped.
+        Resource::Port(_) | Resource::Broadcast(_) | Resource::Module(_) => {}
     }
     Ok(())
 }

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::state::IsolateShared;
+use crate::messaging::QueueBudget;
+use crate::messaging::broadcast::BroadcastNames;
 
 /// Number of a thread within its process: 0 for the main thread, never reused (Node: `threadId`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,6 +42,16 @@ impl fmt::Display for ThreadId {
 pub struct IsolateGroup {
     last_thread: AtomicU32,
     threads: Mutex<HashMap<ThreadId, Weak<IsolateShared>>>,
+    /// What its message queues may hold together.
+    pub(crate) queues: Arc<QueueBudget>,
+    /// Its broadcast channels.
+    pub(crate) broadcasts: BroadcastNames,
+}
+
+impl Drop for IsolateGroup {
+    fn drop(&mut self) {
+        self.queues.close_all();
+    }
 }
 
 impl IsolateGroup {

@@ -21,6 +21,7 @@ use crate::diagnostics::{
     SnapshotOptions,
 };
 use crate::handles::Handles;
+use crate::messaging::MessagingState;
 use crate::permissions::Permissions;
 use crate::process::{ProcessOptions, ProcessState};
 use crate::stdio::{Input, Output, PipeReader, PipeWriter, StdioOptions};
@@ -249,6 +250,7 @@ impl IsolateBuilder {
             stdio: self.stdio.open(),
             handles: Handles::new(self.limits.max_handles),
             timers: Timers::default(),
+            messaging: MessagingState::default(),
             process,
             diagnostics: Diagnostics::new(shared),
             last_error: None,

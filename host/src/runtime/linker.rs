@@ -6,7 +6,9 @@ use wasmtime::{Engine, InstancePre, Linker, Module, UnknownImportError};
 
 use super::module::ModuleError;
 use super::state::IsolateState;
-use crate::{diagnostics, error_area, event_loop, os, process, stdio, timers, wasi};
+use crate::{
+    diagnostics, error_area, event_loop, messaging, os, process, stdio, timers, wasi, worker_threads,
+};
 
 /// The linker with everything a guest may import. The list is the table of contents.
 pub fn build(engine: &Engine) -> wasmtime::Result<Linker<IsolateState>> {
@@ -18,6 +20,8 @@ pub fn build(engine: &Engine) -> wasmtime::Result<Linker<IsolateState>> {
     stdio::imports::register(&mut linker)?;
     os::imports::register(&mut linker)?;
     process::imports::register(&mut linker)?;
+    messaging::imports::register(&mut linker)?;
+    worker_threads::imports::register(&mut linker)?;
     diagnostics::imports::register(&mut linker)?;
     Ok(linker)
 }

@@ -18,7 +18,8 @@ use super::metered::CpuUsage;
 use super::module::Module;
 use crate::diagnostics::Diagnostics;
 use crate::event_loop::EventQueue;
-use crate::handles::Handles;
+use crate::handles::{Handle, Handles};
+use crate::messaging::MessagingState;
 use crate::permissions::Permissions;
 use crate::process::ProcessState;
 use crate::stdio::IsolateStdio;
@@ -133,6 +134,7 @@ pub struct IsolateState {
     pub(crate) stdio: IsolateStdio,
     pub(crate) handles: Handles,
     pub(crate) timers: Timers,
+    pub(crate) messaging: MessagingState,
     pub(crate) process: ProcessState,
     pub(crate) threads: ThreadState,
     pub(crate) diagnostics: Diagnostics,
@@ -145,6 +147,14 @@ impl IsolateState {
     /// The isolate's id.
     pub fn id(&self) -> IsolateId {
         self.shared.id
+    }
+
+    /// Drops queued events of handles that are closed when there are very many: a guest can open and close without
+    /// ever taking its events.
+    pub(crate) fn forget_stale_events(&self) {
+        let handles = &self.handles;
+        let is_open = |number| handles.get(Handle::from_guest(number)).is_ok();
+        self.shared.events.forget_stale(handles.max(), is_open);
     }
 
     /// What it is granted.

@@ -57,6 +57,7 @@ abi_types! {
     f64 => F64, "double ";
     *const u8 => I32, "const uint8_t *";
     *mut u8 => I32, "uint8_t *";
+    *const u32 => I32, "const uint32_t *";
     *mut u32 => I32, "uint32_t *";
     *mut u64 => I32, "uint64_t *";
     *mut crate::event::EventRecord => I32, "struct nodule_event *";
@@ -194,6 +195,7 @@ areas! {
     stdio,
     os,
     process,
+    messaging,
     worker_threads,
     diagnostics,
 }

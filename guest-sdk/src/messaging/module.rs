@@ -1,0 +1,74 @@
+//! Compiled modules.
+
+use std::fmt;
+use std::rc::Rc;
+
+use nodule_abi::resource::ResourceKind;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::side_list;
+use crate::error::Result;
+use crate::sys;
+
+/// A compiled module (Node: `WebAssembly.Module`). Messages share it: nothing is compiled again.
+#[derive(Clone)]
+pub struct Module {
+    state: Rc<State>,
+}
+
+struct State {
+    handle: u32,
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        // It is open until here.
+        let _ = sys::close(self.handle);
+    }
+}
+
+impl Module {
+    /// The module that this isolate runs.
+    ///
+    /// # Errors
+    /// `EMFILE` when the isolate has too many handles.
+    pub fn current() -> Result<Self> {
+        Ok(Self::of_handle(sys::messaging::own_module()?))
+    }
+
+    /// The SHA-256 of its bytes, in hexadecimal.
+    ///
+    /// # Errors
+    /// None that a guest could cause.
+    pub fn digest(&self) -> Result<String> {
+        sys::messaging::module_digest(self.state.handle)
+    }
+
+    fn of_handle(handle: u32) -> Self {
+        let state = Rc::new(State { handle });
+        side_list::keep(Rc::clone(&state) as Rc<dyn std::any::Any>);
+        Self { state }
+    }
+
+    pub(crate) fn raw_handle(&self) -> u32 {
+        self.state.handle
+    }
+}
+
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Module").finish_non_exhaustive()
+    }
+}
+
+impl Serialize for Module {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        side_list::serialize_handle(self.state.handle, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Module {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        side_list::deserialize_handle(ResourceKind::Module, deserializer).map(Self::of_handle)
+    }
+}
