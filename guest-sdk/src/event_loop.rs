@@ -20,6 +20,7 @@ use crate::process::{self, events, finalization, signals};
 use crate::sys::{self, IsolateCell};
 use crate::task::{self, Control, Outcome};
 use crate::timers::immediates;
+use crate::worker_threads::thread_messages;
 use crate::{rejections, uncaught};
 
 /// Receives the events of a handle.
@@ -200,6 +201,7 @@ fn dispatch(record: EventRecord) {
                 signals::dispatch(number);
             }
         }
+        Some(EventKind::ThreadMessage) => thread_messages::dispatch(record),
         // Events of other kinds belong to a handle. One that was closed meanwhile has no sink any more.
         _ => {
             if let Some(sink) = queues(|queues| queues.sinks.get(&record.handle).cloned()) {

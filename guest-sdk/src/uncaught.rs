@@ -8,6 +8,7 @@ use nodule_abi::hooks::Origin;
 use crate::error::{Error, Result};
 use crate::process::events;
 use crate::sys::{self, IsolateCell};
+use crate::worker_threads::thread_messages;
 use crate::{task, timers};
 
 type Capture = Rc<IsolateCell<dyn FnMut(&Error) -> bool>>;
@@ -37,6 +38,9 @@ pub(crate) fn raise(error: &Error, origin: Origin) -> ! {
 pub(crate) fn handle(error: Error, origin: Origin) -> bool {
     task::fail_current(&error);
     timers::after_callback();
+    if thread_messages::failed() {
+        return true;
+    }
     let arguments = (error, origin);
     events(|events| events.uncaught_exception_monitor.emit(&arguments));
     let added = captures(|captures| captures.added.clone());

@@ -19,7 +19,7 @@ mod marks;
 mod module;
 mod port;
 mod port_state;
-mod received;
+pub(crate) mod received;
 mod room;
 pub(crate) mod side_list;
 pub(crate) mod transfer;
@@ -31,5 +31,6 @@ pub use marks::{Markable, Uncloneable, is_marked_as_untransferable, mark_as_uncl
 pub use module::Module;
 pub use port::{MessageChannel, MessagePort};
 pub use received::{MessageEvent, MessageSource, receive_message_on_port, receive_message_on_port_timeout};
+pub(crate) use port_state::{continued, messages_left};
 pub use side_list::clone_error;
 pub use transfer::{TransferList, Transferable};

@@ -78,6 +78,17 @@ impl MessagePort {
         }
     }
 
+    /// Delivers the oldest message to the listeners now; gives whether there was one.
+    pub(crate) fn deliver_next(&self) -> bool {
+        self.state.deliver_next()
+    }
+
+    /// It does not keep the isolate alive, whoever listens.
+    pub(crate) fn never_ref(&self) {
+        self.state.is_never_ref.set(true);
+        self.state.update_ref();
+    }
+
     pub(super) fn state(&self) -> &Rc<State> {
         &self.state
     }

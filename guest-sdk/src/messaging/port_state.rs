@@ -21,7 +21,7 @@ const MESSAGES_PER_WAKE: u64 = 1000;
 const CONTINUED: u64 = 1;
 
 /// How many messages of this wake-up are left.
-pub(super) fn messages_left(record: &EventRecord) -> u64 {
+pub(crate) fn messages_left(record: &EventRecord) -> u64 {
     if record.args[2] == CONTINUED {
         record.args[1]
     } else {
@@ -30,7 +30,7 @@ pub(super) fn messages_left(record: &EventRecord) -> u64 {
 }
 
 /// The record that goes on with a delivery.
-pub(super) fn continued(mut record: EventRecord, left: u64) -> EventRecord {
+pub(crate) fn continued(mut record: EventRecord, left: u64) -> EventRecord {
     record.args[1] = left;
     record.args[2] = CONTINUED;
     record
@@ -56,6 +56,8 @@ pub(super) struct State {
     pub is_closing: Cell<bool>,
     has_listeners: Cell<bool>,
     pub wants_ref: Cell<bool>,
+    /// Something else keeps the isolate alive for it.
+    pub is_never_ref: Cell<bool>,
     pub room: Room,
     /// Itself, while it is open and somebody listens.
     keep: IsolateCell<Option<Rc<State>>>,
@@ -106,6 +108,7 @@ impl State {
                 is_closing: Cell::new(false),
                 has_listeners: Cell::new(false),
                 wants_ref: Cell::new(false),
+                is_never_ref: Cell::new(false),
                 room: Room::default(),
                 keep: IsolateCell::new(None),
             }
@@ -146,7 +149,7 @@ impl State {
     }
 
     pub fn update_ref(self: &Rc<Self>) {
-        let is_ref = self.wants_ref.get() || self.room.is_waited_for();
+        let is_ref = !self.is_never_ref.get() && (self.wants_ref.get() || self.room.is_waited_for());
         let set = if is_ref { sys::ref_handle } else { sys::unref_handle };
         if !self.is_gone() {
             let _ = set(self.handle.get());
@@ -169,6 +172,29 @@ impl State {
                 self.drain.emit(&());
             }
             _ => {}
+        }
+    }
+
+    /// Delivers the oldest message now; gives whether there was one.
+    pub fn deliver_next(&self) -> bool {
+        let handle = self.handle.get();
+        if handle == 0 || !self.is_started.get() {
+            return false;
+        }
+        let mut message = received::buffers();
+        match sys::messaging::receive(handle, &mut message) {
+            Ok(true) => {
+                received::emit(message, &self.message, &self.message_error);
+                true
+            }
+            Ok(false) => {
+                received::keep(message);
+                false
+            }
+            Err(error) => {
+                self.message_error.emit(&error);
+                true
+            }
         }
     }
 

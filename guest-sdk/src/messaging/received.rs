@@ -24,12 +24,12 @@ thread_local! {
 const KEPT_BYTES_MAX: usize = 1 << 20;
 
 /// Buffers for a message.
-pub(super) fn buffers() -> RawMessage {
+pub(crate) fn buffers() -> RawMessage {
     SPARE.with(|spare| spare.with(Option::take)).unwrap_or_default()
 }
 
 /// Keeps buffers for the next message.
-pub(super) fn keep(message: RawMessage) {
+pub(crate) fn keep(message: RawMessage) {
     if message.capacity_bytes() <= KEPT_BYTES_MAX {
         let old = SPARE.with(|spare| spare.with(|spare| spare.replace(message)));
         drop(old);
@@ -41,12 +41,38 @@ fn decode_error(error: &DecodeError) -> Error {
 }
 
 /// Reads a message into one value; what it carries besides is closed.
-pub(super) fn read<T: DeserializeOwned>(message: RawMessage) -> Result<T> {
-    side_list::begin(&message);
-    let result = value::from_slice(message.bytes()).map_err(|error| decode_error(&error));
-    side_list::end();
+pub(crate) fn read<T: DeserializeOwned>(message: RawMessage) -> Result<T> {
+    let result = read_ref(&message);
     keep(message);
     result
+}
+
+/// As [`read`], of a message that stays.
+pub(crate) fn read_ref<T: DeserializeOwned>(message: &RawMessage) -> Result<T> {
+    side_list::begin(message);
+    let result = value::from_slice(message.bytes()).map_err(|error| decode_error(&error));
+    side_list::end();
+    result
+}
+
+/// Closes what a message carries that nobody reads.
+pub(crate) fn discard(message: RawMessage) {
+    side_list::begin(&message);
+    side_list::end();
+    keep(message);
+}
+
+/// Lets `run` give a message to its readers; gives whether all could read it.
+pub(crate) fn with_readers(message: RawMessage, run: impl FnOnce(Received) -> Received) -> bool {
+    side_list::begin(&message);
+    let received = run(Received {
+        message,
+        failure: Cell::new(None),
+    });
+    side_list::end();
+    let is_read = received.failure.take().is_none();
+    keep(received.message);
+    is_read
 }
 
 /// A message as its listeners get it; each reads it into its own type.
@@ -56,7 +82,7 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    fn read<T: DeserializeOwned>(&self) -> Option<T> {
+    pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
         match value::from_slice(self.message.bytes()) {
             Ok(value) => Some(value),
             Err(error) => {

@@ -106,4 +106,7 @@ fn added(event: &str) {
     if event == "multipleResolves" {
         warnings::deprecate_multiple_resolves();
     }
+    if event == "workerMessage" {
+        crate::worker_threads::thread_messages::listen();
+    }
 }

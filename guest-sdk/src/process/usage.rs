@@ -64,7 +64,7 @@ pub fn thread_cpu_usage(previous: Option<CpuUsage>) -> Result<CpuUsage> {
     difference(sys::process::thread_cpu_usage()?, previous)
 }
 
-fn check_previous(previous: Option<CpuUsage>) -> Result<()> {
+pub(crate) fn check_previous(previous: Option<CpuUsage>) -> Result<()> {
     let Some(previous) = previous else { return Ok(()) };
     for (name, figure) in [("prevValue.user", previous.user), ("prevValue.system", previous.system)] {
         if figure < 0 {
@@ -82,7 +82,7 @@ fn check_previous(previous: Option<CpuUsage>) -> Result<()> {
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "the last step of functions that give results")]
-fn difference([user, system]: [u64; 2], previous: Option<CpuUsage>) -> Result<CpuUsage> {
+pub(crate) fn difference([user, system]: [u64; 2], previous: Option<CpuUsage>) -> Result<CpuUsage> {
     let previous = previous.unwrap_or_default();
     let figure = |now: u64, before: i64| i64::try_from(now).unwrap_or(i64::MAX).saturating_sub(before);
     Ok(CpuUsage {

@@ -212,6 +212,22 @@ impl Readable {
         }
     }
 
+    /// A stream that has ended: nothing will ever be read from it.
+    pub(crate) fn ended() -> Self {
+        let stream = Self::from_handle(0);
+        stream.source.has_ended.set(true);
+        stream
+    }
+
+    /// One step of the flow now; gives whether there is more to come.
+    pub(crate) fn deliver_next(&self) -> bool {
+        let is_flowing = self.source.flow.get() == Flow::Flowing && !self.source.has_ended.get();
+        if is_flowing {
+            self.source.pump();
+        }
+        is_flowing
+    }
+
     /// A stream that is opened when somebody reads from it.
     pub(crate) fn opened_by(open: fn() -> Result<u32>) -> Self {
         Self {

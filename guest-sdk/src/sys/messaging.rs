@@ -38,8 +38,13 @@ impl RawMessage {
         pairs.map(|pair| (pair[0], ResourceKind::from_number(pair[1])))
     }
 
+    /// Its resources were claimed or closed.
+    pub fn forget_resources(&mut self) {
+        self.count = 0;
+    }
+
     /// Calls until the buffers are large enough. Gives `false` on `EAGAIN`.
-    fn fill(&mut self, mut call: impl FnMut(*mut u8, u32, *mut u32, *mut u32, u32, *mut u32) -> u32) -> Result<bool> {
+    pub(super) fn fill(&mut self, mut call: impl FnMut(*mut u8, u32, *mut u32, *mut u32, u32, *mut u32) -> u32) -> Result<bool> {
         if self.buffer.is_empty() {
             self.buffer.resize(CAPACITY_BYTES, 0);
         }
@@ -72,7 +77,7 @@ impl RawMessage {
 }
 
 /// What goes in: the encoded value, its side list and what moves.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct MessageRef<'a> {
     pub bytes: &'a [u8],
     pub resources: &'a [u32],

@@ -10,6 +10,7 @@ mod hooks;
 pub(crate) mod messaging;
 pub(crate) mod process;
 mod resources;
+pub(crate) mod worker_threads;
 
 use nodule_abi::error::{ErrorCode, ErrorRecord};
 use nodule_abi::value;

@@ -5,8 +5,9 @@ use serde::de::DeserializeOwned;
 
 use crate::Value;
 use crate::error::Result;
-use crate::messaging::{Encoded, Received, TransferList};
-use crate::sys;
+use crate::messaging::{received, transfer};
+use crate::sys::messaging::MessageRef;
+use crate::sys::worker_threads as host;
 
 /// The encoding of undefined.
 const UNDEFINED: [u8; 1] = [0xf7];
@@ -18,21 +19,22 @@ const UNDEFINED: [u8; 1] = [0xf7];
 /// `DataCloneError` for a value that cannot be cloned; `E2BIG` when there is too much (4,096 values, 16 MiB).
 pub fn set_environment_data(key: impl Into<Value>, value: &(impl Serialize + ?Sized)) -> Result<()> {
     let key = crate::value::encode(&key.into())?;
-    let encoded = Encoded::new(value, &TransferList::new())?;
-    if encoded.bytes() == UNDEFINED {
-        return sys::worker_threads::delete_environment_data(&key);
-    }
-    sys::worker_threads::set_environment_data(&key, encoded.parts())
+    let encoded = transfer::encode(0, value, &[])?;
+    encoded.send(|message| match message.bytes == UNDEFINED {
+        true => host::set_environment_data(&key, MessageRef::default()),
+        false => host::set_environment_data(&key, message),
+    })
 }
 
 /// The value under `key`, if there is one (Node: `getEnvironmentData`).
 ///
 /// # Errors
-/// The value is no `T`.
+/// `DataCloneError` when the value is no `T`.
 pub fn get_environment_data<T: DeserializeOwned>(key: impl Into<Value>) -> Result<Option<T>> {
     let key = crate::value::encode(&key.into())?;
-    match Received::fetch_found(|out| sys::worker_threads::get_environment_data(&key, out))? {
-        Some(message) => message.decode().map(Some),
-        None => Ok(None),
+    let mut message = received::buffers();
+    match host::get_environment_data(&key, &mut message)? {
+        true => received::read(message).map(Some),
+        false => Ok(None),
     }
 }

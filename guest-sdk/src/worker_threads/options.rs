@@ -1,12 +1,11 @@
 //! What a worker is started with.
 
-use std::rc::Rc;
-
 use serde::Serialize;
 
 use crate::Value;
 use crate::error::Result;
-use crate::messaging::{Encoded, Module, TransferList};
+use crate::messaging::transfer::{self, Encoded};
+use crate::messaging::{Module, TransferList};
 
 /// Where a worker's module comes from.
 #[derive(Clone, Debug)]
@@ -109,14 +108,14 @@ pub struct ResourceLimits {
     pub on_memory_limit: Option<String>,
 }
 
-type Encode = Rc<dyn Fn(&TransferList) -> Result<Encoded>>;
+type Encode<'a> = Box<dyn FnOnce(TransferList<'a>) -> Result<Encoded<'a>> + 'a>;
 
 /// The options of [`super::Worker::new`] (Node: `new Worker(filename, options)`). All are optional.
-#[derive(Clone, Default)]
-pub struct WorkerOptions {
+#[derive(Default)]
+pub struct WorkerOptions<'a> {
     pub(super) fields: Fields,
-    pub(super) data: Option<Encode>,
-    pub(super) transfer: TransferList,
+    pub(super) data: Option<Encode<'a>>,
+    pub(super) transfer: TransferList<'a>,
 }
 
 /// What travels to the host.
@@ -138,7 +137,7 @@ pub(super) struct Fields {
     stderr: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     track_unmanaged_fds: Option<bool>,
-    resource_limits: ResourceLimits,
+    pub resource_limits: ResourceLimits,
     #[serde(skip_serializing_if = "Option::is_none")]
     entry: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -147,7 +146,17 @@ pub(super) struct Fields {
     cwd: Option<String>,
 }
 
-impl WorkerOptions {
+impl Fields {
+    /// The name it will have.
+    pub fn thread_name(&self) -> String {
+        match self.name.as_deref().map(str::trim) {
+            None | Some("") => "WorkerThread".to_owned(),
+            Some(name) => name.to_owned(),
+        }
+    }
+}
+
+impl<'a> WorkerOptions<'a> {
     /// All defaults.
     pub fn new() -> Self {
         Self::default()
@@ -208,15 +217,15 @@ impl WorkerOptions {
 
     /// The value [`super::worker_data`] gives in the worker. It is cloned when the worker is made.
     #[must_use]
-    pub fn worker_data(mut self, value: impl Serialize + 'static) -> Self {
-        self.data = Some(Rc::new(move |transfer| Encoded::new(&value, transfer)));
+    pub fn worker_data<T: Serialize + ?Sized>(mut self, value: &'a T) -> Self {
+        self.data = Some(Box::new(move |transfer| transfer::encode(0, value, transfer)));
         self
     }
 
     /// What moves out of `worker_data` into the worker.
     #[must_use]
-    pub fn transfer_list(mut self, list: impl Into<TransferList>) -> Self {
-        self.transfer = list.into();
+    pub fn transfer_list(mut self, list: TransferList<'a>) -> Self {
+        self.transfer = list;
         self
     }
 

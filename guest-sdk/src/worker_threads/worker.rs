@@ -4,7 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
 use std::rc::Rc;
-use std::time::Duration;
 
 use nodule_abi::event::{EventKind, EventRecord};
 use serde::Serialize;
@@ -73,7 +72,7 @@ impl Worker {
             Source::Path(path) => fields.path = Some(path),
             Source::Bytes(bytes) => code = bytes,
             Source::Module(value) => {
-                fields.module = Some(value.handle());
+                fields.module = Some(value.raw_handle());
                 module = Some(value);
             }
         }
@@ -84,13 +83,13 @@ impl Worker {
                 .send(|message| host::spawn(&fields, &code, Some(message)))?,
         };
         drop(module);
-        Ok(Self::of(spawned, fields.name(), fields.resource_limits))
+        Ok(Self::of(spawned, fields.thread_name(), fields.resource_limits))
     }
 
     fn of(spawned: host::Spawned, name: String, limits: ResourceLimits) -> Self {
-        let port = MessagePort::from_handle(spawned.port);
+        let port = MessagePort::of_handle(spawned.port);
         // The worker itself keeps this thread alive.
-        port.hold_unref();
+        port.never_ref();
         let [stdin, stdout, stderr] = spawned.stdio;
         let readable = |handle: u32| match handle {
             0 => Readable::ended(),
@@ -114,7 +113,9 @@ impl Worker {
         });
         event_loop::register(spawned.worker, Rc::clone(&state) as Rc<dyn Sink>);
         let thread = spawned.thread;
-        process::next_tick(move || drop(events(|events| events.worker.emit(&thread))));
+        process::next_tick(move || {
+            events(|events| events.worker.emit(&thread));
+        });
         Self(state)
     }
 
@@ -258,12 +259,9 @@ impl Worker {
         }
     }
 
-    /// How long the worker waited for events and how long it did not (Node: `worker.performance.eventLoopUtilization`).
-    pub fn event_loop_utilization(&self) -> super::EventLoopUtilization {
-        match self.0.handle.get() {
-            0 => super::EventLoopUtilization::default(),
-            handle => super::diagnostics::utilization_of(handle),
-        }
+    /// Its figures of performance (Node: `worker.performance`).
+    pub fn performance(&self) -> super::Performance {
+        super::Performance::of(self.0.handle.get())
     }
 }
 
@@ -286,7 +284,7 @@ impl State {
     /// One step towards `'exit'`, each in a turn of its own: what the worker sent and wrote comes first.
     fn step_to_exit(self: &Rc<Self>, record: EventRecord) {
         // The step that follows is queued before listeners run, which may not return.
-        event_loop::push_front(record);
+        event_loop::continue_with(record);
         if self.port.deliver_next() || self.stdout.deliver_next() || self.stderr.deliver_next() {
             return;
         }
@@ -297,7 +295,6 @@ impl State {
             self.error.emit_error(&error);
             return;
         }
-        event_loop::pop_front();
         self.finish(record.args[0].cast_signed());
     }
 
@@ -320,7 +317,9 @@ impl State {
 impl Sink for State {
     fn dispatch(self: Rc<Self>, record: EventRecord) {
         match EventKind::from_number(record.kind) {
-            Some(EventKind::WorkerOnline) => drop(self.online.emit(&())),
+            Some(EventKind::WorkerOnline) => {
+                self.online.emit(&());
+            }
             Some(EventKind::WorkerExit) => self.step_to_exit(record),
             _ => {}
         }
@@ -336,7 +335,3 @@ impl fmt::Debug for Worker {
     }
 }
 
-/// Time as the host takes it: ms, below 0 for none.
-pub(super) fn timeout_ms(timeout: Option<Duration>) -> f64 {
-    timeout.map_or(-1.0, |timeout| timeout.as_secs_f64() * 1000.0)
-}

@@ -136,6 +136,8 @@ fn close(state: &mut IsolateState, handle: Handle) -> Result<(), HostError> {
         Resource::SideModule(_) => {}
         // Closed by being dropped.
         Resource::Port(_) | Resource::Broadcast(_) | Resource::Module(_) => {}
+        // A worker runs on; a message to a thread may still arrive; an answer is given up.
+        Resource::Worker(_) | Resource::ThreadMessage(_) | Resource::Reply(_) => {}
     }
     Ok(())
 }

@@ -74,13 +74,13 @@ impl EventQueue {
         if counted > (RECORDS_PER_HANDLE + 1) * handles_max {
             queued
                 .records
-                .retain(|entry| !entry.is_bounded || is_open(entry.record.handle));
+                .retain(|entry| !entry.is_bounded || entry.record.handle == 0 || is_open(entry.record.handle));
         }
     }
 
     /// How many records wait.
     pub fn len(&self) -> usize {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.lock().records.len()
     }
 
     /// Whether none waits.

@@ -27,10 +27,9 @@ pub(crate) mod port;
 mod transfer;
 
 pub(crate) use budget::QueueBudget;
-#[allow(unused_imports, reason = "workers are built on these")]
 pub(crate) use message::{Message, Transferred};
-#[allow(unused_imports, reason = "workers are built on these")]
 pub(crate) use port::{PortEnd, entangle};
+pub(crate) use transfer::admit;
 
 /// What messaging keeps for one isolate.
 #[derive(Debug, Default)]

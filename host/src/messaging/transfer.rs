@@ -159,7 +159,7 @@ pub(super) fn holds_target(state: &IsolateState, source: &PortEnd, list: &[Handl
 }
 
 /// Lets the isolate own what it received; gives handle and kind.
-pub(super) fn admit(state: &mut IsolateState, resource: Transferred) -> Result<(Handle, ResourceKind)> {
+pub(crate) fn admit(state: &mut IsolateState, resource: Transferred) -> Result<(Handle, ResourceKind)> {
     let kind = resource.kind();
     let handle = match resource {
         Transferred::Port(end) => own_port(state, end)?,

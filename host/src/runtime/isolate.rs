@@ -103,6 +103,8 @@ pub struct IsolateBuilder {
     role: IsolateRole,
     entry: String,
     extensions: Extensions,
+    thread: ThreadState,
+    parent_port: Option<PortEnd>,
 }
 
 impl IsolateBuilder {
@@ -117,7 +119,27 @@ impl IsolateBuilder {
             role: IsolateRole::default(),
             entry: "_start".into(),
             extensions: Extensions::default(),
+            thread: ThreadState::default(),
+            parent_port: None,
         }
+    }
+
+    /// A worker of an isolate: its process and streams come from its creator.
+    pub(crate) fn for_worker(host: Host, module: Module, process: ProcessOptions, stdio: StdioOptions) -> Self {
+        Self {
+            process,
+            stdio,
+            role: IsolateRole::Worker,
+            ..Self::new(host, module)
+        }
+    }
+
+    /// What a worker knows of itself, and the port to its creator.
+    #[must_use]
+    pub(crate) fn thread(mut self, thread: ThreadState, parent_port: PortEnd) -> Self {
+        self.thread = thread;
+        self.parent_port = Some(parent_port);
+        self
     }
 
     /// Arguments after the module's path. Default: none.
@@ -233,10 +255,10 @@ impl IsolateBuilder {
         self.module.name()
     }
 
-    pub(super) fn into_store(self, shared: &Arc<IsolateShared>) -> Result<(Store<IsolateState>, Host)> {
+    pub(crate) fn into_store(self, shared: &Arc<IsolateShared>) -> Result<(Store<IsolateState>, Host)> {
         let process = ProcessState::new(self.process, &self.module, &self.permissions, self.role)?;
         let wasi = wasi::context(&self.permissions, &process);
-        let state = IsolateState {
+        let mut state = IsolateState {
             extensions: self.extensions,
             host: self.host.clone(),
             shared: Arc::clone(shared),
@@ -250,12 +272,20 @@ impl IsolateBuilder {
             stdio: self.stdio.open(),
             handles: Handles::new(self.limits.max_handles),
             timers: Timers::default(),
-            messaging: MessagingState::default(),
+            messaging: MessagingState {
+                queue_bytes_max: self.limits.max_queue_bytes,
+                ..MessagingState::default()
+            },
             process,
+            threads: self.thread,
             diagnostics: Diagnostics::new(shared),
             last_error: None,
             panic: None,
         };
+        if let Some(port) = self.parent_port {
+            let (handle, _) = messaging::admit(&mut state, Transferred::Port(port))?;
+            state.threads.parent_port = Some(handle);
+        }
         let mut store = Store::new(self.host.engine(), state);
         store.limiter(|state| &mut state.limiter);
         if self.host.options().fuel {
