@@ -303,6 +303,7 @@ fn yield_at_ticks(store: &mut Store<IsolateState>) {
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|mut context| {
         let state = context.data();
+        state.shared.cpu.count_running_turn();
         if let Some(limit) = state.limits.max_cpu_time
             && state.shared.cpu.total() > limit
         {
