@@ -18,6 +18,7 @@
 //! | `process_streams` | nothing written is lost, nothing unread is waited for |
 //! | `process_warnings` | what is printed, what is emitted, what flags change |
 //! | `timers` | timers and the order of turns |
+//! | `engines` | siblings, shared code, limits on code, loop utilization |
 //! | `library` | embedding: plugins, host functions, streams, terminate in every state; imports from C |
 //! | `ledger` | every API id has a state, and every claim a test |
 //! | `tidy` | the style of the sources |
@@ -30,6 +31,7 @@
 )]
 
 mod abi;
+mod engines;
 mod examples;
 mod guests;
 mod hostile;

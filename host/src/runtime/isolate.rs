@@ -8,6 +8,7 @@ use nodule_abi::error::{ErrorRecord, Result};
 use tokio_util::sync::CancellationToken;
 use wasmtime::{Store, UpdateDeadline};
 
+use super::activity::Activity;
 use super::control::{Control, serve_requests};
 use super::group::{IsolateGroup, ThreadId};
 use super::host::Host;
@@ -209,8 +210,9 @@ impl IsolateBuilder {
         let role = self.role;
         let limits = self.limits;
         let (mut store, shared, host) = self.into_store()?;
-        let terminate = shared.terminate.clone();
+        let watched = Arc::clone(&shared);
         let cpu = Arc::clone(&shared.cpu);
+        let admission = Arc::clone(host.admission());
         let run = async move {
             let module = store.data().module.clone();
             Lifecycle::new(&mut store).run(&module, &entry).await
@@ -218,6 +220,14 @@ impl IsolateBuilder {
         let run = Metered::new(run, Arc::clone(host.ticker()), cpu);
         let task = tokio::spawn(async move {
             let limited = async {
+                let _room = match admission.admit().await {
+                    Ok(room) => room,
+                    Err(error) => {
+                        let status = ExitStatus::failed(lifecycle::code::UNCAUGHT, error);
+                        lifecycle::print_end(role, &stderr, &status).await;
+                        return status;
+                    }
+                };
                 match limits.timeout {
                     None => run.await,
                     Some(timeout) => match tokio::time::timeout(timeout, run).await {
@@ -230,11 +240,13 @@ impl IsolateBuilder {
                     },
                 }
             };
-            tokio::select! {
+            let status = tokio::select! {
                 biased;
-                () = terminate.cancelled() => ExitStatus { code: 1, error: None },
+                () = watched.terminate.cancelled() => ExitStatus { code: 1, error: None },
                 status = limited => status,
-            }
+            };
+            watched.activity.ends();
+            status
         });
         Ok(Isolate {
             shared,
@@ -265,6 +277,7 @@ impl IsolateBuilder {
             events: EventQueue::default(),
             control: Control::default(),
             cpu: Arc::new(CpuUsage::default()),
+            activity: Arc::new(Activity::default()),
             terminate: CancellationToken::new(),
         });
         let process = ProcessState::new(self.process, &self.module, &self.permissions, self.role)?;
@@ -277,7 +290,8 @@ impl IsolateBuilder {
             module: self.module,
             exports: Exports::default(),
             limits: self.limits,
-            limiter: MemoryLimiter::new(self.limits),
+            limiter: MemoryLimiter::new(self.limits, Arc::clone(&shared.activity)),
+            code_bytes: 0,
             permissions: self.permissions,
             wasi,
             stdio: self.stdio.open(),
@@ -346,6 +360,11 @@ impl Isolate {
     /// CPU time it used so far.
     pub fn cpu_usage(&self) -> &CpuUsage {
         &self.shared.cpu
+    }
+
+    /// What it does: loop utilization, size of its memory.
+    pub fn activity(&self) -> &Activity {
+        &self.shared.activity
     }
 
     /// Ends it, in whatever state it is; [`Isolate::join`] then gives code 1. Repeating has no effect.
