@@ -22,8 +22,8 @@ pub struct Registered {
 pub fn registered() -> Vec<Registered> {
     let found = Arc::new(Mutex::new(Vec::new()));
     let list = Arc::clone(&found);
-    let hook = |linker: &mut Linker<IsolateState>| {
-        let all = linker.clone();
+    let hook = move |linker: &mut Linker<IsolateState>| {
+        let (all, list) = (linker.clone(), Arc::clone(&list));
         linker.func_wrap("test", "list", move |mut caller: Caller<'_, IsolateState>| {
             let items: Vec<_> = all
                 .iter(&mut caller)

@@ -220,6 +220,7 @@ fn after_terminate_not_one_instruction_runs() {
     let counter = Arc::new(AtomicI32::new(0));
     let counted = Arc::clone(&counter);
     let hook = move |linker: &mut Linker<IsolateState>| {
+        let counted = Arc::clone(&counted);
         linker.func_wrap("test", "count", move || {
             counted.fetch_add(1, Ordering::SeqCst);
         })?;

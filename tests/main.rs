@@ -20,6 +20,7 @@
 //! | `process_warnings` | what is printed, what is emitted, what flags change |
 //! | `streams` | streams between isolates; lines of many isolates in one output stay whole |
 //! | `timers` | timers and the order of turns |
+//! | `engines` | siblings, shared code, limits on code, loop utilization |
 //! | `library` | embedding: plugins, host functions, streams, terminate in every state; imports from C |
 //! | `ledger` | every API id has a state, and every claim a test |
 //! | `tidy` | the style of the sources |
@@ -33,6 +34,7 @@
 
 mod abi;
 mod diagnostics;
+mod engines;
 mod examples;
 mod guests;
 mod hostile;

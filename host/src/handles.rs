@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 use nodule_abi::resource::ResourceKind;
@@ -31,6 +32,32 @@ impl Handle {
 impl fmt::Display for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "handle {}", self.0)
+    }
+}
+
+/// A map by handle.
+pub type HandleMap<T> = HashMap<Handle, T, BuildHasherDefault<HandleHasher>>;
+
+/// Spreads the numbers of handles. They are counted up by the host, so nobody can choose colliding ones.
+#[derive(Default, Debug)]
+pub struct HandleHasher(u64);
+
+impl Hasher for HandleHasher {
+    fn write_u32(&mut self, number: u32) {
+        // Fibonacci hashing: the map takes its place from the low bits and a tag from the high ones.
+        let product = u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = product ^ (product >> 32);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // Handles hash as one u32; this is for completeness.
+        for byte in bytes {
+            self.write_u32(u32::from(*byte) ^ u32::try_from(self.0 & 0xffff_ff00).unwrap_or(0));
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
@@ -119,7 +146,7 @@ pub struct HandleInfo {
 /// The handle table.
 #[derive(Debug)]
 pub struct Handles {
-    entries: HashMap<Handle, Entry>,
+    entries: HandleMap<Entry>,
     last: u32,
     max: usize,
     /// How many entries are active and referenced.
@@ -130,7 +157,7 @@ impl Handles {
     /// An empty table for at most `max` open handles.
     pub fn new(max: usize) -> Self {
         Self {
-            entries: HashMap::new(),
+            entries: HandleMap::default(),
             last: 0,
             max,
             keeping_alive: 0,
@@ -277,6 +304,24 @@ mod tests {
         let second = handles.insert(Resource::Stdin, true).unwrap();
         assert_ne!(first, second);
         assert!(handles.get(first).unwrap_err().is_code("ERR_HANDLE_CLOSED"));
+    }
+
+    #[test]
+    fn handles_spread_over_the_table() {
+        let hash = |number: u32| {
+            let mut hasher = HandleHasher::default();
+            std::hash::Hash::hash(&Handle(number), &mut hasher);
+            hasher.finish()
+        };
+        // 4,096 consecutive numbers in 4,096 places: no place is crowded, and tags (the top 7 bits) differ.
+        let mut places = vec![0; 4096];
+        let mut tags = [0; 128];
+        for number in 1..=4096 {
+            places[usize::try_from(hash(number) & 4095).unwrap()] += 1;
+            tags[usize::try_from(hash(number) >> 57).unwrap()] += 1;
+        }
+        assert!(places.iter().all(|count| *count <= 8), "{:?}", places.iter().max());
+        assert!(tags.iter().all(|count| (8..=128).contains(count)), "{tags:?}");
     }
 
     #[test]

@@ -80,7 +80,7 @@ mod worker_threads;
 pub use nodule_abi as abi;
 pub use permissions::Permissions;
 pub use runtime::{
-    Cache, EngineOptions, ExitStatus, Host, HostBuilder, Isolate, IsolateBuilder, IsolateId, IsolateRole, IsolateState,
-    Limits, Module, ModuleError, OnMemoryLimit, Optimize, Plugin,
+    Activity, Cache, EngineOptions, ExitStatus, Host, HostBuilder, Isolate, IsolateBuilder, IsolateId, IsolateRole,
+    IsolateState, Limits, Module, ModuleError, OnMemoryLimit, Optimize, Plugin,
 };
 pub use wasmtime;

@@ -140,7 +140,7 @@ impl From<ModuleError> for CliError {
             ModuleError::Link { .. } if message.contains("(hint: ") => Self::new(ExitCode::Link, message),
             ModuleError::Link { .. } => Self::new(ExitCode::Link, message)
                 .hint("`nodule inspect` lists all imports and which of them are unknown"),
-            ModuleError::AbiMismatch { .. } => Self::new(ExitCode::Link, message),
+            ModuleError::AbiMismatch { .. } | ModuleError::NoSource { .. } => Self::new(ExitCode::Link, message),
         }
     }
 }

@@ -112,6 +112,7 @@ async fn next_records(
         };
         let shared = Arc::clone(&state.shared);
         let arrived = shared.events.arrived();
+        let _idle = shared.activity.park();
         match wake {
             // The runtime's clock has a grain of 1 ms and never fires early.
             Some(wake) => drop(park(caller, tokio::time::timeout_at(wake.into(), arrived)).await?),

@@ -108,6 +108,12 @@ host_options! {
     "--timeout-ms": Required("N"), Process, Anywhere, "bound of the run time of an isolate";
     "--fuel": Required("N"), Process, Anywhere, "bound of the instructions of an isolate";
     "--max-handles": Required("N"), Process, Anywhere, "bound of the open handles of an isolate";
+    "--max-workers": Required("N"), Process, Anywhere, "bound of the live workers below an isolate";
+    "--max-ports": Required("N"), Process, Anywhere, "bound of the open message ports of an isolate";
+    "--max-queue": Required("SIZE"), Process, Anywhere, "bound of the queued messages and stream buffers of an isolate";
+    "--max-code": Required("SIZE"), Process, Anywhere, "bound of the machine code of an isolate";
+    "--max-shared-buffers": Required("N"), Process, Anywhere, "bound of the shared buffers of an isolate";
+    "--max-shared-memory": Required("SIZE"), Process, Anywhere, "bound of the bytes of its shared buffers";
     "--report-on-fatalerror": NoValue, Process, Anywhere, "write a report on a fatal error";
     "--report-on-signal": NoValue, Process, Anywhere, "write a report on the report signal";
     "--report-signal": Required("SIGNAL"), Process, Anywhere, "the report signal (SIGUSR2)";
@@ -125,6 +131,7 @@ host_options! {
     "--cache-dir": Required("DIR"), Process, CommandLine, "where compiled modules are kept";
     "--allow-precompiled": NoValue, Process, CommandLine, "run a compiled file, which is trusted blindly";
     "--optimize": OneOf(OPTIMIZE_LEVELS), Process, Anywhere, "how much the compiler optimizes";
+    "--threads": Required("N"), Process, Anywhere, "OS threads that run isolates";
     "--verbose": NoValue, Process, Anywhere, "tell on stderr what the host does";
 }
 

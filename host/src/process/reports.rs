@@ -54,6 +54,7 @@ pub fn build(state: &IsolateState, trigger: Trigger, error: Option<&ErrorRecord>
         Trigger::Signal => state.process.report.signal().to_string(),
         Trigger::Exception | Trigger::FatalError => error.map(|error| error.message.clone()).unwrap_or_default(),
     };
+    state.shared.cpu.count_running_turn();
     let [user_us, system_us] = state.shared.cpu.get();
     let resources = state.handles.list(state.stdio.stdin_type_name());
     let trap = error

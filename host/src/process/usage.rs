@@ -104,6 +104,11 @@ pub fn thread_cpu_usage() -> Result<CpuTime> {
     rusage(UsageWho::RUSAGE_THREAD).map(|usage| cpu_time(&usage))
 }
 
+/// CPU time of the calling OS thread in ns, up to this moment; [`thread_cpu_usage`] is as old as the last scheduler tick.
+pub fn thread_cpu_ns() -> u64 {
+    clock_ns(ClockId::CLOCK_THREAD_CPUTIME_ID)
+}
+
 /// The fields of `resourceUsage()` of the process, named by [`RESOURCE_FIELD_NAMES`]; what Linux does not count is 0.
 pub fn resource_usage() -> Result<[u64; RESOURCE_FIELDS]> {
     rusage(UsageWho::RUSAGE_SELF).map(|usage| resource_fields(&usage))

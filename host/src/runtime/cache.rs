@@ -19,6 +19,14 @@ pub struct Cache {
     directory: PathBuf,
 }
 
+/// What of an engine and of this version decides whether compiled code fits.
+pub(super) fn settings_hash(engine: &Engine) -> u64 {
+    let mut settings = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut settings);
+    env!("CARGO_PKG_VERSION").hash(&mut settings);
+    settings.finish()
+}
+
 /// Numbers temporary files of this process.
 static SEQUENCE: AtomicU64 = AtomicU64::new(0);
 
@@ -60,12 +68,9 @@ impl Cache {
     }
 
     fn path(&self, engine: &Engine, digest: &Digest) -> PathBuf {
-        let mut settings = DefaultHasher::new();
-        engine.precompile_compatibility_hash().hash(&mut settings);
-        env!("CARGO_PKG_VERSION").hash(&mut settings);
         let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         self.directory
-            .join(format!("{digest}-{:016x}.cwasm", settings.finish()))
+            .join(format!("{digest}-{:016x}.cwasm", settings_hash(engine)))
     }
 
     /// The compiled form of the module with this digest.

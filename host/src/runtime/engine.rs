@@ -1,12 +1,13 @@
 //! The engine: how code is compiled and run, and the ticker that makes long computations yield.
 
+use std::cell::Cell;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
-use wasmtime::{Config, Engine, OptLevel, WasmBacktraceDetails};
+use wasmtime::{Config, Engine, EngineWeak, OptLevel, WasmBacktraceDetails};
 
 /// Time between two ticks. A guest that computes gives way at every tick.
 pub const TICK: Duration = Duration::from_millis(1);
@@ -30,7 +31,7 @@ pub enum Optimize {
 }
 
 /// Choices that hold for all modules and isolates of a [`crate::Host`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EngineOptions {
     /// How much the compiler optimises. Default: [`Optimize::Speed`].
     pub optimize: Optimize,
@@ -48,6 +49,16 @@ impl Default for EngineOptions {
             fuel: false,
         }
     }
+}
+
+/// Sizes of the wasm stack of sibling engines ([`crate::Host::sibling`]).
+pub const STACK_CLASSES_BYTES: [usize; 7] = [1 << 18, 1 << 19, 1 << 20, 1 << 21, 1 << 22, 1 << 23, 1 << 24];
+
+/// The smallest class with room for `bytes`; the largest one for more than that.
+pub fn stack_class(bytes: usize) -> usize {
+    let [.., largest] = STACK_CLASSES_BYTES;
+    let mut classes = STACK_CLASSES_BYTES.into_iter();
+    classes.find(|class| *class >= bytes).unwrap_or(largest)
 }
 
 /// Room a host function has on the fiber beside the wasm stack.
@@ -77,15 +88,41 @@ pub fn build(options: EngineOptions) -> wasmtime::Result<Engine> {
     Engine::new(&config)
 }
 
+/// Places where running guests are counted: threads of an executor mostly have one each, so that they do not
+/// contend for it.
+const PLACES: usize = 16;
+
+/// A cache line.
 #[derive(Debug, Default)]
+#[repr(align(64))]
+struct Place(AtomicUsize);
+
+#[derive(Default)]
 struct TickerShared {
-    running: AtomicUsize,
+    running: [Place; PLACES],
     parked: AtomicBool,
     stopped: AtomicBool,
+    engines: Mutex<Vec<EngineWeak>>,
 }
 
-/// Advances the engine's epoch from a plain OS thread while any guest runs; sleeps while none does.
-#[derive(Debug)]
+impl TickerShared {
+    fn is_running(&self) -> bool {
+        self.running.iter().any(|place| place.0.load(Ordering::SeqCst) > 0)
+    }
+
+    fn tick(&self) {
+        let mut engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
+        engines.retain(|engine| match engine.upgrade() {
+            Some(engine) => {
+                engine.increment_epoch();
+                true
+            }
+            None => false,
+        });
+    }
+}
+
+/// Advances the epoch of engines from a plain OS thread while any guest runs; sleeps while none does.
 pub struct Ticker {
     shared: Arc<TickerShared>,
     thread: Thread,
@@ -93,16 +130,15 @@ pub struct Ticker {
 
 impl Ticker {
     /// Starts the thread. It ends when the ticker is dropped.
-    pub fn start(engine: &Engine) -> std::io::Result<Self> {
+    pub fn start() -> std::io::Result<Self> {
         let shared = Arc::new(TickerShared::default());
         let ticker_shared = Arc::clone(&shared);
-        let engine = engine.weak();
         let handle = std::thread::Builder::new()
             .name("nodule-ticker".into())
             .spawn(move || {
                 let mut idle_ticks = 0;
                 while !ticker_shared.stopped.load(Ordering::Acquire) {
-                    if ticker_shared.running.load(Ordering::Acquire) > 0 {
+                    if ticker_shared.is_running() {
                         idle_ticks = 0;
                     } else {
                         idle_ticks += 1;
@@ -113,8 +149,7 @@ impl Ticker {
                         continue;
                     }
                     std::thread::park_timeout(TICK);
-                    let Some(engine) = engine.upgrade() else { break };
-                    engine.increment_epoch();
+                    ticker_shared.tick();
                 }
             })?;
         Ok(Self {
@@ -123,20 +158,36 @@ impl Ticker {
         })
     }
 
+    /// Ticks this engine from now on, for as long as it exists.
+    pub fn serve(&self, engine: &Engine) {
+        let mut engines = self.shared.engines.lock().unwrap_or_else(PoisonError::into_inner);
+        engines.push(engine.weak());
+    }
+
     /// Counts a guest as running until the guard is dropped.
     pub fn enter(&self) -> RunningGuard<'_> {
+        let place = &self.shared.running[own_place()].0;
         // SeqCst pairs with `park`: either the ticker sees the count, or this sees it parked.
-        self.shared.running.fetch_add(1, Ordering::SeqCst);
+        place.fetch_add(1, Ordering::SeqCst);
         if self.shared.parked.load(Ordering::SeqCst) {
             self.thread.unpark();
         }
-        RunningGuard { shared: &self.shared }
+        RunningGuard { place }
     }
+}
+
+/// The place of the calling thread.
+fn own_place() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static PLACE: Cell<usize> = Cell::new(NEXT.fetch_add(1, Ordering::Relaxed) % PLACES);
+    }
+    PLACE.get()
 }
 
 fn park(shared: &TickerShared) {
     shared.parked.store(true, Ordering::SeqCst);
-    while shared.running.load(Ordering::SeqCst) == 0 && !shared.stopped.load(Ordering::SeqCst) {
+    while !shared.is_running() && !shared.stopped.load(Ordering::SeqCst) {
         std::thread::park();
     }
     shared.parked.store(false, Ordering::SeqCst);
@@ -152,11 +203,30 @@ impl Drop for Ticker {
 /// See [`Ticker::enter`].
 #[derive(Debug)]
 pub struct RunningGuard<'a> {
-    shared: &'a TickerShared,
+    place: &'a AtomicUsize,
 }
 
 impl Drop for RunningGuard<'_> {
     fn drop(&mut self) {
-        self.shared.running.fetch_sub(1, Ordering::SeqCst);
+        self.place.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stacks_are_rounded_up_to_a_class() {
+        for (wanted, class) in [
+            (0, 1 << 18),
+            (1 << 18, 1 << 18),
+            ((1 << 18) + 1, 1 << 19),
+            (3 << 20, 4 << 20),
+            (16 << 20, 16 << 20),
+            (usize::MAX, 16 << 20),
+        ] {
+            assert_eq!(stack_class(wanted), class, "{wanted}");
+        }
     }
 }

@@ -266,7 +266,8 @@ impl IsolateBuilder {
             module: self.module,
             exports: Exports::default(),
             limits: self.limits,
-            limiter: MemoryLimiter::new(self.limits),
+            limiter: MemoryLimiter::new(self.limits, Arc::clone(&shared.activity)),
+            code_bytes: 0,
             permissions: self.permissions,
             wasi,
             stdio: self.stdio.open(),
@@ -302,6 +303,7 @@ fn yield_at_ticks(store: &mut Store<IsolateState>) {
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|mut context| {
         let state = context.data();
+        state.shared.cpu.count_running_turn();
         if let Some(limit) = state.limits.max_cpu_time
             && state.shared.cpu.total() > limit
         {
@@ -407,6 +409,11 @@ impl Isolate {
     /// See [`diagnostics::start_heap_profile`].
     pub async fn start_heap_profile(&self, options: HeapProfileOptions) -> Result<HeapProfile> {
         diagnostics::start_heap_profile(&self.shared, options).await
+    }
+
+    /// What it does: loop utilization, size of its memory.
+    pub fn activity(&self) -> &Activity {
+        &self.shared.activity
     }
 
     /// Ends it, in whatever state it is; [`Isolate::join`] then gives code 1. Repeating has no effect.

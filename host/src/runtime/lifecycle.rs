@@ -90,6 +90,7 @@ impl<'a> Lifecycle<'a> {
             Err(_) => return self.failed_start(code::LINK, no_entry(module, entry)),
         };
         let stack_pointer = self.stack_pointer();
+        self.store.data().shared.activity.goes_online();
         self.store.data().threads.online();
         let result = function.call_async(&mut *self.store, ()).await;
         if let Err(error) = &result
@@ -143,6 +144,9 @@ impl<'a> Lifecycle<'a> {
 
     /// Instantiates and looks the exports up.
     pub(super) async fn instantiate(&mut self, module: &Module) -> Result<Instance, ExitStatus> {
+        if let Err(reason) = self.store.data_mut().add_code(module.code_bytes()) {
+            return Err(ExitStatus::failed(code::LINK, LimitExceeded::memory(reason).0));
+        }
         let instance = module
             .pre()
             .instantiate_async(&mut *self.store)

@@ -1,9 +1,12 @@
 //! Limits of an isolate and their enforcement.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use nodule_abi::error::{ErrorCode, ErrorRecord};
 use wasmtime::ResourceLimiter;
+
+use super::activity::Activity;
 
 /// What happens when a guest wants more memory than it may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,7 +35,26 @@ pub struct Limits {
     pub fuel: Option<u64>,
     /// Open handles. Default: 65,536.
     pub max_handles: usize,
+    /// Live workers below this isolate, those of its workers included. Default: 10,000.
+    pub max_workers: usize,
+    /// Open message ports. Default: as many as handles, 65,536.
+    pub max_ports: usize,
+    /// Bytes the host holds for the isolate: queued messages, buffers of streams. Default: none, each queue has its own
+    /// bound.
+    pub max_queue_bytes: Option<usize>,
+    /// Machine code it runs, side modules included, in bytes. Default: none.
+    pub max_code_bytes: Option<usize>,
+    /// Shared buffers it has open. Default: 4,096.
+    pub max_shared_buffers: usize,
+    /// Bytes of those together. Default: 4 GiB.
+    pub max_shared_bytes: usize,
 }
+
+/// Live workers below an isolate.
+const WORKERS_MAX_DEFAULT: usize = 10_000;
+
+/// Shared buffers of an isolate: each may be a mapping, of which a process has 65,530 by default.
+const SHARED_BUFFERS_MAX_DEFAULT: usize = 4_096;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -44,11 +66,46 @@ impl Default for Limits {
             timeout: None,
             fuel: None,
             max_handles: nodule_abi::limits::HANDLES_MAX_DEFAULT,
+            max_workers: WORKERS_MAX_DEFAULT,
+            max_ports: nodule_abi::limits::HANDLES_MAX_DEFAULT,
+            max_queue_bytes: None,
+            max_code_bytes: None,
+            max_shared_buffers: SHARED_BUFFERS_MAX_DEFAULT,
+            max_shared_bytes: 4 << 30,
         }
     }
 }
 
+/// The tighter of two limits that need not be.
+fn tighter<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, None) => one,
+        (None, other) => other,
+    }
+}
+
 impl Limits {
+    /// What an isolate gets that an isolate with these limits starts: what is wanted for it, at most these.
+    #[must_use]
+    pub fn narrow(&self, wanted: &Self) -> Self {
+        Self {
+            max_memory_bytes: self.max_memory_bytes.min(wanted.max_memory_bytes),
+            on_memory_limit: wanted.on_memory_limit,
+            max_table_elements: self.max_table_elements.min(wanted.max_table_elements),
+            max_cpu_time: tighter(self.max_cpu_time, wanted.max_cpu_time),
+            timeout: tighter(self.timeout, wanted.timeout),
+            fuel: tighter(self.fuel, wanted.fuel),
+            max_handles: self.max_handles.min(wanted.max_handles),
+            max_workers: self.max_workers.min(wanted.max_workers),
+            max_ports: self.max_ports.min(wanted.max_ports),
+            max_queue_bytes: tighter(self.max_queue_bytes, wanted.max_queue_bytes),
+            max_code_bytes: tighter(self.max_code_bytes, wanted.max_code_bytes),
+            max_shared_buffers: self.max_shared_buffers.min(wanted.max_shared_buffers),
+            max_shared_bytes: self.max_shared_bytes.min(wanted.max_shared_bytes),
+        }
+    }
+
     /// The flags of `nodule run` that set these limits, without those at their default.
     pub fn flags(&self) -> Vec<String> {
         let default = Self::default();
@@ -69,8 +126,25 @@ impl Limits {
         if let Some(fuel) = self.fuel {
             add("fuel", fuel.to_string());
         }
-        if self.max_handles != default.max_handles {
-            add("max-handles", self.max_handles.to_string());
+        for (name, bound, default) in [
+            ("max-handles", self.max_handles, default.max_handles),
+            ("max-workers", self.max_workers, default.max_workers),
+            ("max-ports", self.max_ports, default.max_ports),
+            (
+                "max-shared-buffers",
+                self.max_shared_buffers,
+                default.max_shared_buffers,
+            ),
+            ("max-shared-memory", self.max_shared_bytes, default.max_shared_bytes),
+        ] {
+            if bound != default {
+                add(name, bound.to_string());
+            }
+        }
+        for (name, bound) in [("max-queue", self.max_queue_bytes), ("max-code", self.max_code_bytes)] {
+            if let Some(bound) = bound {
+                add(name, bound.to_string());
+            }
         }
         flags
     }
@@ -120,7 +194,7 @@ impl LimitExceeded {
         )
     }
 
-    fn memory(reason: String) -> Self {
+    pub(crate) fn memory(reason: String) -> Self {
         Self::new(
             ErrorCode::WorkerOutOfMemory,
             format!("Worker terminated due to reaching memory limit: {reason}"),
@@ -136,12 +210,14 @@ pub struct MemoryLimiter {
     table_elements: usize,
     /// The next growth was accepted; taken back if the system refuses it.
     pending_bytes: usize,
+    activity: Arc<Activity>,
 }
 
 impl MemoryLimiter {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits, activity: Arc<Activity>) -> Self {
         Self {
             limits,
+            activity,
             memory_bytes: 0,
             table_elements: 0,
             pending_bytes: 0,
@@ -176,12 +252,14 @@ impl ResourceLimiter for MemoryLimiter {
         }
         self.memory_bytes = wanted;
         self.pending_bytes = growth;
+        self.activity.memory_is(wanted);
         Ok(true)
     }
 
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
         tracing::warn!(%error, "the system refused memory to a guest");
         self.memory_bytes -= std::mem::take(&mut self.pending_bytes);
+        self.activity.memory_is(self.memory_bytes);
         Ok(())
     }
 
@@ -207,5 +285,67 @@ impl ResourceLimiter for MemoryLimiter {
 
     fn memories(&self) -> usize {
         INSTANCES_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_gets_at_most_the_limits_of_its_creator() {
+        let creator = Limits {
+            max_memory_bytes: 1000,
+            max_cpu_time: Some(Duration::from_secs(2)),
+            max_queue_bytes: Some(50),
+            max_workers: 3,
+            ..Limits::default()
+        };
+        let wanted = Limits {
+            max_memory_bytes: 2000,
+            on_memory_limit: OnMemoryLimit::Fail,
+            timeout: Some(Duration::from_secs(1)),
+            max_queue_bytes: Some(70),
+            max_code_bytes: Some(9),
+            max_workers: 2,
+            ..Limits::default()
+        };
+        let expected = Limits {
+            max_memory_bytes: 1000,
+            max_cpu_time: Some(Duration::from_secs(2)),
+            max_queue_bytes: Some(50),
+            ..wanted
+        };
+        assert_eq!(creator.narrow(&wanted), expected);
+        assert_eq!(
+            creator.narrow(&Limits::default()),
+            creator,
+            "it wants nothing of its own"
+        );
+    }
+
+    #[test]
+    fn every_limit_that_differs_is_a_flag() {
+        let limits = Limits {
+            max_workers: 1,
+            max_ports: 2,
+            max_queue_bytes: Some(3),
+            max_code_bytes: Some(4),
+            max_shared_buffers: 5,
+            max_shared_bytes: 6,
+            ..Limits::default()
+        };
+        let mut flags = limits.flags();
+        flags.sort();
+        let expected = [
+            "--max-code=4",
+            "--max-ports=2",
+            "--max-queue=3",
+            "--max-shared-buffers=5",
+            "--max-shared-memory=6",
+            "--max-workers=1",
+        ];
+        assert_eq!(flags, expected);
+        assert!(Limits::default().flags().is_empty());
     }
 }

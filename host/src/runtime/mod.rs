@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `engine` | compiler settings, the ticker |
 //! | `host` | [`Host`]: engine, linker, cache and executor together |
-//! | `module`, `cache` | from bytes to compiled code, on disk once |
+//! | `module`, `code`, `known_files`, `cache` | from bytes to compiled code, once a process and once on disk |
+//! | `admission` | room for isolates, and the queue in front of it |
 //! | `linker` | registers every area; refuses unknown imports before anything runs |
 //! | `state` | what the host keeps for one isolate |
 //! | `group` | the isolates of one process |
@@ -15,14 +16,19 @@
 //! | `snapshot` | a module after its initialisation |
 //! | `control` | requests from outside, served at ticks |
 //! | `limits`, `metered`, `trap` | hard limits, CPU accounting, traps as error records |
+//! | `activity` | loop utilization and memory, for those who watch |
 
+mod activity;
+mod admission;
 mod cache;
 mod children;
+mod code;
 mod control;
 mod engine;
 mod group;
 mod host;
 mod isolate;
+mod known_files;
 mod lifecycle;
 mod limits;
 mod linker;
@@ -34,6 +40,7 @@ mod state;
 mod task;
 mod trap;
 
+pub use activity::Activity;
 pub use cache::Cache;
 pub use control::{Control, ControlRequest, Inspection, Refused};
 pub(crate) use control::{park, serve_requests};

@@ -1,13 +1,16 @@
 //! Modules: from bytes to compiled code.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use sha2::{Digest as _, Sha256};
-use wasmtime::InstancePre;
+use wasmtime::{Engine, InstancePre};
 
+use super::code::{Code, on_blocking_thread};
 use super::host::Host;
-use super::linker;
+use super::known_files::FileStamp;
 use super::state::IsolateState;
 
 /// Why a module cannot be used. Messages end with a hint where there is one.
@@ -76,7 +79,18 @@ pub enum ModuleError {
         /// Ours.
         present: u32,
     },
+    /// The engine of another host compiles differently, and what the module was compiled from is gone.
+    #[error("{name} cannot be compiled for another engine: {reason}")]
+    NoSource {
+        /// What was loaded.
+        name: String,
+        /// What became of its bytes.
+        reason: String,
+    },
 }
+
+/// The import that starts a worker: namespace and name.
+const SPAWN_IMPORT: (&str, &str) = ("nodule:worker_threads/1", "spawn");
 
 /// Digest of a module's bytes.
 pub type Digest = [u8; 32];
@@ -97,20 +111,41 @@ impl std::fmt::Debug for Module {
 }
 
 struct Inner {
+    code: Arc<Code>,
     /// The code with all its imports resolved.
     pre: InstancePre<IsolateState>,
     name: String,
     path: Option<PathBuf>,
-    digest: Digest,
+    source: Source,
+}
+
+/// What a module was compiled from.
+#[derive(Clone)]
+enum Source {
+    Bytes(Arc<[u8]>),
+    /// The file at `Inner::path`.
+    File,
+    Precompiled,
+}
+
+/// A [`Module`] that others keep.
+pub(super) struct WeakModule(Weak<Inner>);
+
+impl WeakModule {
+    pub fn upgrade(&self) -> Option<Module> {
+        Some(Module {
+            inner: self.0.upgrade()?,
+        })
+    }
 }
 
 impl Module {
-    /// Compiles a module, or takes it from the cache. Accepts the binary and the text format.
+    /// Compiles a module, or takes it from the cache or from memory. Accepts the binary and the text format.
     ///
     /// Imports are checked here: a module that wants something the host does not have is refused before it runs.
     pub fn from_bytes(host: &Host, name: &str, bytes: &[u8]) -> Result<Self, ModuleError> {
-        let (wasm, digest) = load_or_compile(host, name, &binary_form(name, bytes)?)?;
-        Self::checked(host, wasm, name, None, digest)
+        let binary = binary_form(name, bytes)?;
+        Self::from_binary(host, name, &binary, None, Source::Bytes(binary.as_ref().into()))
     }
 
     /// Reads and compiles a file; see [`Module::from_bytes`].
@@ -120,9 +155,164 @@ impl Module {
             path: path.to_path_buf(),
             error,
         };
-        let bytes = std::fs::read(path).map_err(unreadable)?;
-        let module = Self::from_bytes(host, &path.display().to_string(), &bytes)?;
-        Ok(module.with_path(path))
+        let (bytes, stamp) = read_stamped(path).map_err(unreadable)?;
+        let name = path.display().to_string();
+        let absolute = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        let binary = binary_form(&name, &bytes)?;
+        let module = Self::from_binary(host, &name, &binary, Some(absolute), Source::File)?;
+        if let Some(stamp) = stamp {
+            host.known_files().remember(path, stamp, &module);
+        }
+        Ok(module)
+    }
+
+    fn from_binary(
+        host: &Host,
+        name: &str,
+        binary: &[u8],
+        path: Option<PathBuf>,
+        source: Source,
+    ) -> Result<Self, ModuleError> {
+        let digest: Digest = Sha256::digest(binary).into();
+        let slot = host.codes().slot(&digest);
+        let code = slot.get_or_compile(digest, &|| load_or_compile(host, name, binary, &digest))?;
+        Self::linked(host, code, name, path, source)
+    }
+
+    /// As [`Module::from_bytes`], without blocking the thread. Dropping the future is fine at any time.
+    pub async fn load_bytes(host: &Host, name: &str, bytes: Arc<[u8]>) -> Result<Self, ModuleError> {
+        let owned_name = name.to_owned();
+        let (binary, digest) = on_blocking_thread(move || {
+            let binary: Arc<[u8]> = match binary_form(&owned_name, &bytes)? {
+                std::borrow::Cow::Borrowed(_) => Arc::clone(&bytes),
+                std::borrow::Cow::Owned(binary) => binary.into(),
+            };
+            let digest: Digest = Sha256::digest(&binary).into();
+            Ok((binary, digest))
+        })
+        .await?;
+        let source = Source::Bytes(Arc::clone(&binary));
+        let (compiling_host, owned_name) = (host.clone(), name.to_owned());
+        let compile = move || load_or_compile(&compiling_host, &owned_name, &binary, &digest);
+        let code = host
+            .codes()
+            .slot(&digest)
+            .get_or_compile_elsewhere(digest, compile)
+            .await?;
+        Self::linked(host, code, name, None, source)
+    }
+
+    /// As [`Module::from_file`], without blocking the thread. Dropping the future is fine at any time. A file that did
+    /// not change since it was loaded is not read again.
+    pub async fn load_file(host: &Host, path: &Path) -> Result<Self, ModuleError> {
+        let known = host.known_files().entry(path);
+        let at_hand = || known.get(FileStamp::at(path)?);
+        if let Some(module) = at_hand() {
+            return Ok(module);
+        }
+        let turn = Arc::clone(&known.turn).lock_owned().await;
+        if let Some(module) = at_hand() {
+            return Ok(module);
+        }
+        let (host, path) = (host.clone(), path.to_path_buf());
+        on_blocking_thread(move || {
+            let _turn = turn;
+            Self::from_file(&host, path)
+        })
+        .await
+    }
+
+    /// This module in another host: one with another stack size shares the code as it is, one that compiles
+    /// differently (fuel, optimization) has it compiled from the bytes, or from the cache. The same bytes are
+    /// brought there once.
+    ///
+    /// # Errors
+    /// [`ModuleError::NoSource`] when it must be compiled and its file changed or is gone, or it was precompiled;
+    /// [`ModuleError::Link`] when the other host has not all of its imports.
+    pub fn for_host(&self, host: &Host) -> Result<Self, ModuleError> {
+        if Engine::same(self.wasm().engine(), host.engine()) {
+            return Ok(self.clone());
+        }
+        let digest = self.inner.code.digest;
+        let code = host
+            .codes()
+            .slot(&digest)
+            .get_or_compile(digest, &|| self.compile_for(host))?;
+        self.with_code(host, code)
+    }
+
+    /// As [`Module::for_host`], without blocking the thread.
+    pub async fn load_for_host(&self, host: &Host) -> Result<Self, ModuleError> {
+        if Engine::same(self.wasm().engine(), host.engine()) {
+            return Ok(self.clone());
+        }
+        let digest = self.inner.code.digest;
+        let (module, compiling_host) = (self.clone(), host.clone());
+        let compile = move || module.compile_for(&compiling_host);
+        let code = host
+            .codes()
+            .slot(&digest)
+            .get_or_compile_elsewhere(digest, compile)
+            .await?;
+        self.with_code(host, code)
+    }
+
+    fn with_code(&self, host: &Host, code: Arc<Code>) -> Result<Self, ModuleError> {
+        let Inner { name, path, source, .. } = &*self.inner;
+        Self::linked(host, code, name, path.clone(), source.clone())
+    }
+
+    #[allow(unsafe_code, reason = "the only way to load compiled code")]
+    fn compile_for(&self, host: &Host) -> Result<wasmtime::Module, ModuleError> {
+        let Inner { code, name, path, .. } = &*self.inner;
+        if let Some(wasm) = host.cache().and_then(|cache| cache.load(host.engine(), &code.digest)) {
+            return Ok(wasm);
+        }
+        let invalid = |error: &wasmtime::Error| ModuleError::Invalid {
+            name: name.clone(),
+            reason: one_line(error),
+        };
+        if generates_the_same_code(self.wasm().engine(), host.engine()) {
+            let serialized = self.wasm().serialize().map_err(|error| invalid(&error))?;
+            // SAFETY: the engine serialised it a moment ago, and nobody else had it since.
+            let wasm = unsafe { wasmtime::Module::deserialize(host.engine(), serialized) };
+            return wasm.map_err(|error| invalid(&error));
+        }
+        let gone = |reason: &str| ModuleError::NoSource {
+            name: name.clone(),
+            reason: reason.into(),
+        };
+        match (&self.inner.source, path) {
+            (Source::Bytes(binary), _) => compile(host, name, binary, &code.digest),
+            (Source::File, Some(path)) => {
+                let bytes = std::fs::read(path).map_err(|error| gone(&error.to_string()))?;
+                let binary = binary_form(name, &bytes)?;
+                if Digest::from(Sha256::digest(&binary)) != code.digest {
+                    return Err(gone("its file changed since it was loaded"));
+                }
+                compile(host, name, &binary, &code.digest)
+            }
+            (Source::File | Source::Precompiled, _) => Err(gone("it was loaded precompiled")),
+        }
+    }
+
+    fn linked(
+        host: &Host,
+        code: Arc<Code>,
+        name: &str,
+        path: Option<PathBuf>,
+        source: Source,
+    ) -> Result<Self, ModuleError> {
+        let pre = code.link(host, name)?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                code,
+                pre,
+                name: name.into(),
+                path,
+                source,
+            }),
+        })
     }
 
     /// Loads code written by [`Module::precompile`] or `nodule compile`.
@@ -137,14 +327,17 @@ impl Module {
             path: path.to_path_buf(),
             error,
         })?;
-        // SAFETY: the caller vouches for the file; the engine checks version and settings in its header.
-        let wasm =
+        let digest: Digest = Sha256::digest(&bytes).into();
+        let deserialize = || {
+            // SAFETY: the caller vouches for the file; the engine checks version and settings in its header.
             unsafe { wasmtime::Module::deserialize(host.engine(), &bytes) }.map_err(|error| ModuleError::Invalid {
                 name: name.clone(),
                 reason: one_line(&error),
-            })?;
-        let digest = Sha256::digest(&bytes).into();
-        Ok(Self::checked(host, wasm, &name, None, digest)?.with_path(path))
+            })
+        };
+        let code = host.codes().slot(&digest).get_or_compile(digest, &deserialize)?;
+        let absolute = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        Self::linked(host, code, &name, Some(absolute), Source::Precompiled)
     }
 
     /// Compiles to code for [`Module::from_trusted_precompiled`].
@@ -156,37 +349,6 @@ impl Module {
                 name: name.into(),
                 reason: one_line(&error),
             })
-    }
-
-    fn checked(
-        host: &Host,
-        wasm: wasmtime::Module,
-        name: &str,
-        path: Option<PathBuf>,
-        digest: Digest,
-    ) -> Result<Self, ModuleError> {
-        let pre = linker::resolve(host.linker(), &wasm, name)?;
-        Ok(Self {
-            inner: Arc::new(Inner {
-                pre,
-                name: name.into(),
-                path,
-                digest,
-            }),
-        })
-    }
-
-    fn with_path(self, path: &Path) -> Self {
-        let Inner { pre, name, digest, .. } = &*self.inner;
-        let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-        Self {
-            inner: Arc::new(Inner {
-                pre: pre.clone(),
-                name: name.clone(),
-                path: Some(path),
-                digest: *digest,
-            }),
-        }
     }
 
     /// The name it was loaded under.
@@ -201,12 +363,27 @@ impl Module {
 
     /// SHA-256 of its bytes, in hexadecimal.
     pub fn digest(&self) -> String {
-        hex(&self.inner.digest)
+        hex(&self.inner.code.digest)
     }
 
     /// The engine's module.
     pub fn wasm(&self) -> &wasmtime::Module {
-        self.inner.pre.module()
+        &self.inner.code.wasm
+    }
+
+    /// Bytes of its machine code.
+    pub fn code_bytes(&self) -> usize {
+        self.wasm().text().len()
+    }
+
+    /// Whether it imports what starts workers.
+    pub(crate) fn makes_workers(&self) -> bool {
+        let mut imports = self.wasm().imports();
+        imports.any(|import| (import.module(), import.name()) == SPAWN_IMPORT)
+    }
+
+    pub(super) fn downgrade(&self) -> WeakModule {
+        WeakModule(Arc::downgrade(&self.inner))
     }
 
     pub(super) fn pre(&self) -> &InstancePre<IsolateState> {
@@ -223,7 +400,7 @@ pub fn binary_form<'a>(name: &str, bytes: &'a [u8]) -> Result<std::borrow::Cow<'
         }
         return Ok(bytes.into());
     }
-    if wasmtime::Engine::detect_precompiled(bytes).is_some() {
+    if Engine::detect_precompiled(bytes).is_some() {
         return Err(ModuleError::Precompiled { name: name.into() });
     }
     let looks_like_text = std::str::from_utf8(bytes).is_ok_and(|text| {
@@ -251,27 +428,42 @@ pub fn binary_form<'a>(name: &str, bytes: &'a [u8]) -> Result<std::borrow::Cow<'
     })
 }
 
+/// The bytes of a file, and its stamp if it stayed the same meanwhile.
+fn read_stamped(path: &Path) -> std::io::Result<(Vec<u8>, Option<FileStamp>)> {
+    let mut file = File::open(path)?;
+    let before = FileStamp::of(&file.metadata()?);
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let after = FileStamp::of(&file.metadata()?);
+    Ok((bytes, before.filter(|_| before == after)))
+}
+
+/// Whether code compiled for one engine runs in the other.
+fn generates_the_same_code(one: &Engine, other: &Engine) -> bool {
+    super::cache::settings_hash(one) == super::cache::settings_hash(other)
+}
+
 /// Code whose imports are not looked at, and the digest of its bytes in hexadecimal: a side module.
 pub(crate) fn compile_unlinked(
     host: &Host,
     name: &str,
     binary: &[u8],
 ) -> Result<(wasmtime::Module, String), ModuleError> {
-    let (wasm, digest) = load_or_compile(host, name, binary)?;
-    Ok((wasm, hex(&digest)))
+    let digest: Digest = Sha256::digest(binary).into();
+    let slot = host.codes().slot(&digest);
+    let code = slot.get_or_compile(digest, &|| load_or_compile(host, name, binary, &digest))?;
+    Ok((code.wasm.clone(), hex(&digest)))
 }
 
 fn hex(digest: &Digest) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn load_or_compile(host: &Host, name: &str, binary: &[u8]) -> Result<(wasmtime::Module, Digest), ModuleError> {
-    let digest: Digest = Sha256::digest(binary).into();
-    let wasm = match host.cache().and_then(|cache| cache.load(host.engine(), &digest)) {
-        Some(wasm) => wasm,
-        None => compile(host, name, binary, &digest)?,
-    };
-    Ok((wasm, digest))
+fn load_or_compile(host: &Host, name: &str, binary: &[u8], digest: &Digest) -> Result<wasmtime::Module, ModuleError> {
+    match host.cache().and_then(|cache| cache.load(host.engine(), digest)) {
+        Some(wasm) => Ok(wasm),
+        None => compile(host, name, binary, digest),
+    }
 }
 
 fn compile(host: &Host, name: &str, binary: &[u8], digest: &Digest) -> Result<wasmtime::Module, ModuleError> {

@@ -8,6 +8,7 @@ use nodule_abi::error::ErrorRecord;
 use tokio_util::sync::CancellationToken;
 use wasmtime::{Func, Global, Instance, Memory, Table};
 
+use super::activity::Activity;
 use super::children::Children;
 use super::control::Control;
 use super::group::{IsolateGroup, ThreadId};
@@ -42,6 +43,8 @@ pub struct IsolateShared {
     pub control: Control,
     /// CPU time it used.
     pub cpu: Arc<CpuUsage>,
+    /// What it does: loop utilization, size of its memory.
+    pub activity: Arc<Activity>,
     /// Ends it when cancelled.
     pub terminate: CancellationToken,
     /// Its workers.
@@ -69,6 +72,7 @@ impl IsolateShared {
             events: EventQueue::default(),
             control: Control::default(),
             cpu: Arc::new(CpuUsage::default()),
+            activity: Arc::new(Activity::default()),
             terminate: CancellationToken::new(),
             children: Children::default(),
             thread_messages: ThreadMessages::default(),
@@ -129,6 +133,8 @@ pub struct IsolateState {
     pub(crate) exports: Exports,
     pub(crate) limits: Limits,
     pub(crate) limiter: MemoryLimiter,
+    /// Machine code of its module and its side modules.
+    pub(crate) code_bytes: usize,
     pub(crate) permissions: Permissions,
     pub(crate) wasi: WasiState,
     pub(crate) stdio: IsolateStdio,
@@ -160,6 +166,18 @@ impl IsolateState {
     /// What it is granted.
     pub fn permissions(&self) -> &Permissions {
         &self.permissions
+    }
+
+    /// Counts machine code that is about to be loaded. Tells the reason when it is more than allowed.
+    pub(crate) fn add_code(&mut self, bytes: usize) -> Result<(), String> {
+        let wanted = self.code_bytes.saturating_add(bytes);
+        if let Some(allowed) = self.limits.max_code_bytes.filter(|allowed| wanted > *allowed) {
+            return Err(format!(
+                "{wanted} bytes of machine code wanted, {allowed} allowed (raise it with --max-code)"
+            ));
+        }
+        self.code_bytes = wanted;
+        Ok(())
     }
 
     /// Bytes the host holds for it beside its memory: its state and the table entries of its handles.

@@ -20,6 +20,7 @@ pub(crate) async fn run_isolate(
 ) -> ExitStatus {
     shared.group.enter(&shared);
     let status = run_store(store, &shared, &host, entry).await;
+    shared.activity.ends();
     shared.group.leave(shared.thread);
     shared.thread_messages.close();
     shared.children.end_all().await;
@@ -35,7 +36,16 @@ async fn run_store(mut store: Store<IsolateState>, shared: &IsolateShared, host:
         Lifecycle::new(&mut store).run(&module, &entry).await
     };
     let run = Metered::new(run, Arc::clone(host.ticker()), Arc::clone(&shared.cpu));
+    let admission = Arc::clone(host.admission());
     let limited = async {
+        let _room = match admission.admit().await {
+            Ok(room) => room,
+            Err(error) => {
+                let status = ExitStatus::failed(lifecycle::code::UNCAUGHT, error);
+                lifecycle::print_end(role, &stderr, &status).await;
+                return status;
+            }
+        };
         match timeout {
             None => run.await,
             Some(timeout) => match tokio::time::timeout(timeout, run).await {

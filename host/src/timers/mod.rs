@@ -1,13 +1,13 @@
 //! Timers of one isolate, ordered by due time and, for equal times, by start.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use nodule_abi::error::Result;
 use nodule_abi::event::{EventKind, EventRecord};
 use nodule_abi::limits::TIMER_DELAY_MS_MAX;
 
-use crate::handles::{Handle, Handles, Resource};
+use crate::handles::{Handle, HandleMap, Handles, Resource};
 
 pub mod imports;
 
@@ -23,7 +23,7 @@ struct Timer {
 /// The timers.
 #[derive(Debug, Default)]
 pub struct Timers {
-    timers: HashMap<Handle, Timer>,
+    timers: HandleMap<Timer>,
     order: BTreeSet<(Instant, u64, Handle)>,
     sequence: u64,
 }

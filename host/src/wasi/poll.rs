@@ -79,7 +79,11 @@ fn clock_time_get(caller: &mut Caller<'_, IsolateState>, clock: u32, out: u32) -
         CLOCK_REALTIME => realtime_ns()?,
         CLOCK_MONOTONIC => usage::hrtime(),
         // An isolate is the process as far as its guest can see.
-        CLOCK_PROCESS_CPUTIME | CLOCK_THREAD_CPUTIME => ns(caller.data().shared.cpu.total())?,
+        CLOCK_PROCESS_CPUTIME | CLOCK_THREAD_CPUTIME => {
+            let cpu = &caller.data().shared.cpu;
+            cpu.count_running_turn();
+            ns(cpu.total())?
+        }
         _ => return Err(Errno::INVAL.into()),
     };
     Ok(guest_memory::write_u64s(caller, out, &[now])?)

@@ -135,6 +135,24 @@ pub struct LimitFlags {
     /// Bound of the open handles; 65536
     #[arg(long, value_name = "N")]
     pub max_handles: Option<usize>,
+    /// Bound of the live workers below it; 10000
+    #[arg(long, value_name = "N")]
+    pub max_workers: Option<usize>,
+    /// Bound of the open message ports; 65536
+    #[arg(long, value_name = "N")]
+    pub max_ports: Option<usize>,
+    /// Bound of queued messages and stream buffers together; none, each has its own
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    pub max_queue: Option<usize>,
+    /// Bound of the machine code, side modules included; none
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    pub max_code: Option<usize>,
+    /// Bound of the open shared buffers; 4096
+    #[arg(long, value_name = "N")]
+    pub max_shared_buffers: Option<usize>,
+    /// Bound of the bytes of shared buffers; 4GiB
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    pub max_shared_memory: Option<usize>,
 }
 
 /// A stack must hold some frames, and is mapped whole for every isolate.
@@ -240,6 +258,9 @@ fn signal_name(text: &str) -> Result<String, String> {
     }
 }
 
+/// Most threads of the executor.
+const THREADS_MAX: u64 = 1024;
+
 /// How modules are compiled, kept and looked into.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Engine")]
@@ -265,6 +286,9 @@ pub struct EngineFlags {
     /// Port of the debug server, 0 or 1024 to 65535; 9229
     #[arg(long, value_name = "PORT")]
     pub debug_port: Option<String>,
+    /// OS threads that run isolates; one a CPU for a module that makes workers, else one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=THREADS_MAX))]
+    pub threads: Option<u64>,
     /// Tells on stderr what the host does (also NODULE_LOG)
     #[arg(long)]
     pub verbose: bool,

@@ -91,7 +91,8 @@ pub fn run(flags: RunFlags, exec_argv: Vec<OsString>, form: Form) -> Result<Exit
     if let Some(entry) = flags.environment.entry {
         isolate = isolate.entry(entry);
     }
-    let status = run_to_end(isolate)?;
+    let threads = settings::threads(&flags.engine, module.makes_workers());
+    let status = run_to_end(isolate, threads)?;
     exit_code(&status)
 }
 
@@ -221,9 +222,14 @@ fn check_memory(module: &Module, limits: Limits) -> Result<(), CliError> {
     Err(CliError::new(ExitCode::Link, message).hint(format!("allow them with --max-memory {needed}")))
 }
 
-fn run_to_end(isolate: IsolateBuilder) -> Result<ExitStatus, CliError> {
-    // One isolate needs one thread: it gives way at every tick. More threads cost 0.45 ms of every start.
-    let runtime = tokio::runtime::Builder::new_current_thread()
+fn run_to_end(isolate: IsolateBuilder, threads: usize) -> Result<ExitStatus, CliError> {
+    // One isolate needs one thread: it gives way at every tick. More threads cost start-up time.
+    let mut builder = match threads {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = builder
+        .worker_threads(threads)
         .enable_io()
         .enable_time()
         .build()

@@ -65,6 +65,12 @@ pub fn limits(flags: &LimitFlags) -> Limits {
         timeout: flags.timeout_ms.map(Duration::from_millis),
         fuel: flags.fuel,
         max_handles: flags.max_handles.unwrap_or(defaults.max_handles),
+        max_workers: flags.max_workers.unwrap_or(defaults.max_workers),
+        max_ports: flags.max_ports.unwrap_or(defaults.max_ports),
+        max_queue_bytes: flags.max_queue,
+        max_code_bytes: flags.max_code,
+        max_shared_buffers: flags.max_shared_buffers.unwrap_or(defaults.max_shared_buffers),
+        max_shared_bytes: flags.max_shared_memory.unwrap_or(defaults.max_shared_bytes),
         ..defaults
     }
 }
@@ -77,6 +83,16 @@ pub fn engine_options(engine: &EngineFlags, limits: &LimitFlags) -> EngineOption
         max_stack_bytes: limits.max_stack.unwrap_or(defaults.max_stack_bytes),
         fuel: limits.fuel.is_some(),
     }
+}
+
+/// How many OS threads run isolates.
+pub fn threads(engine: &EngineFlags, makes_workers: bool) -> usize {
+    let given = engine.threads.and_then(|threads| usize::try_from(threads).ok());
+    let own = || match makes_workers {
+        true => std::thread::available_parallelism().map_or(1, usize::from),
+        false => 1,
+    };
+    given.unwrap_or_else(own)
 }
 
 /// The variables of `--env`. A name without a value is that of a variable to pass on, if it is set.
@@ -319,8 +335,10 @@ mod tests {
 
     #[test]
     fn limits_come_from_flags() {
-        let given =
-            flags("--max-memory 1M --max-table-elements 5 --max-cpu-ms 7 --timeout-ms 8 --fuel 9 --max-handles 3");
+        let given = flags(
+            "--max-memory 1M --max-table-elements 5 --max-cpu-ms 7 --timeout-ms 8 --fuel 9 --max-handles 3 \
+             --max-workers 4 --max-ports 6 --max-queue 1k --max-code 2k --max-shared-buffers 10 --max-shared-memory 3k",
+        );
         let defaults = Limits::default();
         let expected = Limits {
             max_memory_bytes: 1 << 20,
@@ -329,6 +347,12 @@ mod tests {
             timeout: Some(Duration::from_millis(8)),
             fuel: Some(9),
             max_handles: 3,
+            max_workers: 4,
+            max_ports: 6,
+            max_queue_bytes: Some(1 << 10),
+            max_code_bytes: Some(2 << 10),
+            max_shared_buffers: 10,
+            max_shared_bytes: 3 << 10,
             ..defaults
         };
         assert_eq!(limits(&given.limits), expected);
@@ -338,6 +362,14 @@ mod tests {
         let small = flags("--max-stack 128k --optimize 0");
         let engine = engine_options(&small.engine, &small.limits);
         assert_eq!((engine.max_stack_bytes, engine.optimize), (128 << 10, Optimize::None));
+    }
+
+    #[test]
+    fn a_guest_that_makes_workers_gets_a_thread_a_cpu() {
+        let cpus = std::thread::available_parallelism().unwrap().get();
+        let of = |line: &str, makes_workers| threads(&flags(line).engine, makes_workers);
+        assert_eq!((of("", false), of("", true)), (1, cpus));
+        assert_eq!((of("--threads 3", false), of("--threads 3", true)), (3, 3));
     }
 
     #[test]

@@ -137,6 +137,10 @@ async fn instantiate(
     plan: &[Link],
     slots: &mut Vec<Slot>,
 ) -> Result<(), HostError> {
+    let code_bytes = file.module.text().len();
+    if let Err(reason) = caller.data_mut().add_code(code_bytes) {
+        return Err(failed(format!("{}: {reason}", file.name)).into());
+    }
     let memory_base = reserve_memory(caller, main, file).await?;
     let table_base = reserve_table(caller, main, file).await?;
     let mut imports = Vec::with_capacity(plan.len());

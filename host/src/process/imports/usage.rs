@@ -22,7 +22,9 @@ pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()
         AREA,
         "thread_cpu_usage",
         |mut caller: Caller<'_, IsolateState>, out: u32| {
-            let used = caller.data().shared.cpu.get();
+            let cpu = &caller.data().shared.cpu;
+            cpu.count_running_turn();
+            let used = cpu.get();
             let result = write_u64s(&mut caller, out, &used);
             respond(&mut caller, result)
         },
