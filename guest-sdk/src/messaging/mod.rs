@@ -30,7 +30,7 @@ pub use clone::{structured_clone, structured_clone_with};
 pub use marks::{Markable, Uncloneable, is_marked_as_untransferable, mark_as_uncloneable, mark_as_untransferable};
 pub use module::Module;
 pub use port::{MessageChannel, MessagePort};
-pub use received::{MessageEvent, MessageSource, receive_message_on_port, receive_message_on_port_timeout};
 pub(crate) use port_state::{continued, messages_left};
+pub use received::{MessageEvent, MessageSource, receive_message_on_port, receive_message_on_port_timeout};
 pub use side_list::clone_error;
 pub use transfer::{TransferList, Transferable};

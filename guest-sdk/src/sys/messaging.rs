@@ -44,7 +44,10 @@ impl RawMessage {
     }
 
     /// Calls until the buffers are large enough. Gives `false` on `EAGAIN`.
-    pub(super) fn fill(&mut self, mut call: impl FnMut(*mut u8, u32, *mut u32, *mut u32, u32, *mut u32) -> u32) -> Result<bool> {
+    pub(super) fn fill(
+        &mut self,
+        mut call: impl FnMut(*mut u8, u32, *mut u32, *mut u32, u32, *mut u32) -> u32,
+    ) -> Result<bool> {
         if self.buffer.is_empty() {
             self.buffer.resize(CAPACITY_BYTES, 0);
         }

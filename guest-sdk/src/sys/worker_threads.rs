@@ -79,7 +79,14 @@ fn look_up(
 
 pub(crate) fn worker_data(message: &mut RawMessage) -> Result<bool> {
     look_up(message, |buf, cap, len, entries, entries_cap, entries_len| {
-        import!(worker_threads::worker_data(buf, cap, len, entries, entries_cap, entries_len))
+        import!(worker_threads::worker_data(
+            buf,
+            cap,
+            len,
+            entries,
+            entries_cap,
+            entries_len
+        ))
     })
 }
 

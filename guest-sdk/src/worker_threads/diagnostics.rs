@@ -322,10 +322,7 @@ impl Worker {
     ///
     /// # Errors
     /// `ERR_INVALID_ARG_VALUE`, at once, for a negative figure in `previous`; `ERR_WORKER_NOT_RUNNING` of the future.
-    pub fn cpu_usage(
-        &self,
-        previous: Option<CpuUsage>,
-    ) -> Result<impl Future<Output = Result<CpuUsage>> + use<>> {
+    pub fn cpu_usage(&self, previous: Option<CpuUsage>) -> Result<impl Future<Output = Result<CpuUsage>> + use<>> {
         check_previous(previous)?;
         let usage = self.handle().and_then(host::cpu_usage);
         Ok(async move { difference(usage?, previous) })

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::options::{ResourceLimits, Source, WorkerOptions};
+use crate::Value;
 use crate::error::{Error, Result};
 use crate::event_loop::{self, Sink};
 use crate::events::{Emitter, Listener};
@@ -18,7 +19,6 @@ use crate::process::{self, events};
 use crate::promise::{self, Promise, Resolver};
 use crate::stream::{Readable, Writable};
 use crate::sys::{self, IsolateCell, worker_threads as host};
-use crate::Value;
 
 /// How far the end of a worker is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -334,4 +334,3 @@ impl fmt::Debug for Worker {
             .finish_non_exhaustive()
     }
 }
-

@@ -42,6 +42,17 @@ impl Message {
     }
 }
 
+impl Message {
+    /// A second one, when everything in it is shared by cloning.
+    pub fn share(&self) -> Option<Self> {
+        let resources = self.resources.iter().map(Transferred::share);
+        Some(Self {
+            bytes: Arc::clone(&self.bytes),
+            resources: resources.collect::<Option<_>>()?,
+        })
+    }
+}
+
 impl Transferred {
     /// Its kind.
     pub fn kind(&self) -> ResourceKind {

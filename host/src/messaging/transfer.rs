@@ -146,9 +146,15 @@ fn detach(state: &mut IsolateState, handle: Handle) -> Result<Transferred> {
             Ok(Transferred::Port(end))
         }
         Resource::Module(module) => Ok(Transferred::Module(module)),
-        Resource::Timer { .. } | Resource::Stdin | Resource::SideModule(_) | Resource::Broadcast(_) => {
-            Err(data_clone(format!("{handle} could not be cloned.")))
-        }
+        Resource::Timer { .. }
+        | Resource::Stdin
+        | Resource::Reader(_)
+        | Resource::Writer(_)
+        | Resource::SideModule(_)
+        | Resource::Broadcast(_)
+        | Resource::Worker(_)
+        | Resource::ThreadMessage(_)
+        | Resource::Reply(_) => Err(data_clone(format!("{handle} could not be cloned."))),
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nodule_abi::error::{ErrorRecord, Result};
 use wasmtime::{Store, UpdateDeadline};
 
+use super::activity::Activity;
 use super::control::serve_requests;
 use super::host::Host;
 use super::lifecycle;
@@ -21,12 +22,13 @@ use crate::diagnostics::{
     SnapshotOptions,
 };
 use crate::handles::Handles;
-use crate::messaging::MessagingState;
+use crate::messaging::{self, MessagingState, PortEnd, Transferred};
 use crate::permissions::Permissions;
 use crate::process::{ProcessOptions, ProcessState};
 use crate::stdio::{Input, Output, PipeReader, PipeWriter, StdioOptions};
 use crate::timers::Timers;
 use crate::wasi;
+use crate::worker_threads::ThreadState;
 
 /// Identifies an isolate within the host process. Never reused.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -74,7 +76,7 @@ pub struct ExitStatus {
 
 impl ExitStatus {
     /// An end by an error.
-    pub(super) fn failed(code: i64, error: impl Into<Box<ErrorRecord>>) -> Self {
+    pub(crate) fn failed(code: i64, error: impl Into<Box<ErrorRecord>>) -> Self {
         Self {
             code,
             error: Some(error.into()),

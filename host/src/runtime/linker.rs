@@ -6,9 +6,7 @@ use wasmtime::{Engine, InstancePre, Linker, Module, UnknownImportError};
 
 use super::module::ModuleError;
 use super::state::IsolateState;
-use crate::{
-    diagnostics, error_area, event_loop, messaging, os, process, stdio, timers, wasi, worker_threads,
-};
+use crate::{diagnostics, error_area, event_loop, messaging, os, process, stdio, timers, wasi, worker_threads};
 
 /// The linker with everything a guest may import. The list is the table of contents.
 pub fn build(engine: &Engine) -> wasmtime::Result<Linker<IsolateState>> {

@@ -222,6 +222,43 @@ impl Module {
         .await
     }
 
+    /// As [`Module::load_file`] of a file that is open already, under the path that its guest knows. What is larger than
+    /// `max_bytes` is refused.
+    pub(crate) async fn load_open_file(
+        host: &Host,
+        file: File,
+        path: &Path,
+        max_bytes: u64,
+    ) -> Result<Self, ModuleError> {
+        let known = host.known_files().entry(path);
+        let stamp = file.metadata().ok().and_then(|metadata| FileStamp::of(&metadata));
+        let at_hand = || known.get(stamp?);
+        if let Some(module) = at_hand() {
+            return Ok(module);
+        }
+        let turn = Arc::clone(&known.turn).lock_owned().await;
+        if let Some(module) = at_hand() {
+            return Ok(module);
+        }
+        let (host, path) = (host.clone(), path.to_path_buf());
+        on_blocking_thread(move || {
+            let _turn = turn;
+            let name = path.display().to_string();
+            let bytes = read_at_most(file, max_bytes).map_err(|error| ModuleError::Unreadable {
+                path: path.clone(),
+                error,
+            })?;
+            let binary = binary_form(&name, &bytes)?;
+            let source = Source::Bytes(binary.as_ref().into());
+            let module = Self::from_binary(&host, &name, &binary, Some(path.clone()), source)?;
+            if let Some(stamp) = stamp {
+                host.known_files().remember(&path, stamp, &module);
+            }
+            Ok(module)
+        })
+        .await
+    }
+
     /// This module in another host: one with another stack size shares the code as it is, one that compiles
     /// differently (fuel, optimization) has it compiled from the bytes, or from the cache. The same bytes are
     /// brought there once.
@@ -441,6 +478,15 @@ fn read_stamped(path: &Path) -> std::io::Result<(Vec<u8>, Option<FileStamp>)> {
 /// Whether code compiled for one engine runs in the other.
 fn generates_the_same_code(one: &Engine, other: &Engine) -> bool {
     super::cache::settings_hash(one) == super::cache::settings_hash(other)
+}
+
+fn read_at_most(file: File, max_bytes: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(max_bytes + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max_bytes {
+        return Err(std::io::Error::other(format!("it is larger than {max_bytes} bytes")));
+    }
+    Ok(bytes)
 }
 
 /// Code whose imports are not looked at, and the digest of its bytes in hexadecimal: a side module.

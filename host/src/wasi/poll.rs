@@ -287,7 +287,7 @@ async fn collect(
             Interest::Read(fd) => match fds(caller).stream(fd) {
                 Some(Stream::Stdin) => {
                     if stdin.is_none() {
-                        stdin = caller.data().stdio.stdin.ready_now();
+                        stdin = caller.data().stdio.stdin.stream.ready_now();
                     }
                     stdin.as_ref().map(stdin_ready)
                 }

@@ -11,7 +11,7 @@ use crate::messaging::Message;
 /// Values by their encoded keys. Cheap to clone: a worker gets a copy at its construction.
 #[derive(Clone, Debug, Default)]
 pub struct EnvironmentData {
-    values: Arc<BTreeMap<Vec<u8>, Message>>,
+    values: Arc<BTreeMap<Vec<u8>, Arc<Message>>>,
 }
 
 impl EnvironmentData {
@@ -19,14 +19,16 @@ impl EnvironmentData {
     pub fn set(&mut self, key: Vec<u8>, value: Message) -> Result<()> {
         let size = |key: &[u8], value: &Message| key.len() + value.bytes.len();
         let others = self.values.iter().filter(|(other, _)| **other != key);
-        let (count, bytes) = others.fold((0, 0), |(count, bytes), (key, value)| (count + 1, bytes + size(key, value)));
+        let (count, bytes) = others.fold((0, 0), |(count, bytes), (key, value)| {
+            (count + 1, bytes + size(key, value))
+        });
         if count >= ENVIRONMENT_DATA_COUNT_MAX || bytes + size(&key, &value) > ENVIRONMENT_DATA_BYTES_MAX {
             let message = format!(
                 "environment data is full: at most {ENVIRONMENT_DATA_COUNT_MAX} values and {ENVIRONMENT_DATA_BYTES_MAX} bytes"
             );
             return Err(ErrorRecord::new(ErrorCode::E2big, message).into());
         }
-        Arc::make_mut(&mut self.values).insert(key, value);
+        Arc::make_mut(&mut self.values).insert(key, Arc::new(value));
         Ok(())
     }
 
@@ -39,6 +41,6 @@ impl EnvironmentData {
 
     /// The value under `key`.
     pub fn get(&self, key: &[u8]) -> Option<&Message> {
-        self.values.get(key)
+        self.values.get(key).map(|value| &**value)
     }
 }

@@ -56,13 +56,25 @@ impl ResourceLimits {
         set(&mut wanted.max_memory_bytes, heap_mb.map(bytes_of_mb));
         set_option(&mut wanted.max_queue_bytes, young_mb.map(bytes_of_mb));
         set_option(&mut wanted.max_code_bytes, code_mb.map(bytes_of_mb));
-        set_option(&mut wanted.max_cpu_time, number("cpuMs", self.cpu_ms)?.map(duration_of_ms));
-        set_option(&mut wanted.timeout, number("deadlineMs", self.deadline_ms)?.map(duration_of_ms));
+        set_option(
+            &mut wanted.max_cpu_time,
+            number("cpuMs", self.cpu_ms)?.map(duration_of_ms),
+        );
+        set_option(
+            &mut wanted.timeout,
+            number("deadlineMs", self.deadline_ms)?.map(duration_of_ms),
+        );
         set_option(&mut wanted.fuel, number("fuel", self.fuel)?.map(whole));
         set(&mut wanted.max_handles, number("maxFds", self.max_fds)?.map(count));
         set(&mut wanted.max_ports, number("maxPorts", self.max_ports)?.map(count));
-        set(&mut wanted.max_workers, number("maxThreads", self.max_threads)?.map(count));
-        set(&mut wanted.max_shared_buffers, number("maxShared", self.max_shared)?.map(count));
+        set(
+            &mut wanted.max_workers,
+            number("maxThreads", self.max_threads)?.map(count),
+        );
+        set(
+            &mut wanted.max_shared_buffers,
+            number("maxShared", self.max_shared)?.map(count),
+        );
         number("maxChildren", self.max_children)?;
         match self.on_memory_limit.as_deref() {
             None => {}
@@ -90,7 +102,7 @@ impl ResourceLimits {
     fn reported(&self, limits: &Limits, stack_mb: Option<f64>) -> Value {
         let mut object = Object::new();
         let mut add = |name: &str, value: f64| drop(object.insert(name.to_string(), Value::Number(value)));
-        let queue_bytes = limits.max_queue_bytes.unwrap_or(nodule_abi::limits::PORT_QUEUE_BYTES_MAX);
+        let queue_bytes = limits.max_queue_bytes.unwrap_or(nodule_abi::limits::QUEUE_BYTES_MAX);
         add("maxYoungGenerationSizeMb", mb(queue_bytes));
         add("maxOldGenerationSizeMb", mb(limits.max_memory_bytes));
         add("codeRangeSizeMb", limits.max_code_bytes.map_or(0.0, mb));
@@ -181,8 +193,14 @@ mod tests {
         let granted = wanted.narrow(&creator).unwrap();
         assert_eq!(granted.limits.max_memory_bytes, 2 << 20, "values below 2 become 2");
         assert_eq!(granted.limits.max_cpu_time, Some(Duration::from_micros(1500)));
-        assert_eq!(granted.limits.max_workers, creator.max_workers, "never more than the creator");
-        assert_eq!(granted.reported.get("maxOldGenerationSizeMb"), Some(&Value::Number(2.0)));
+        assert_eq!(
+            granted.limits.max_workers, creator.max_workers,
+            "never more than the creator"
+        );
+        assert_eq!(
+            granted.reported.get("maxOldGenerationSizeMb"),
+            Some(&Value::Number(2.0))
+        );
         assert_eq!(granted.reported.get("stackSizeMb"), Some(&Value::Number(4.0)));
     }
 

@@ -26,8 +26,7 @@ mod thread_messages;
 mod thread_state;
 mod worker;
 
-pub use environment_data::EnvironmentData;
 pub use reply::Reply;
 pub use thread_messages::{ThreadMessageRequest, ThreadMessages};
 pub use thread_state::ThreadState;
-pub use worker::{Worker, WorkerLink};
+pub use worker::Worker;

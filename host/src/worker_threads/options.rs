@@ -107,7 +107,13 @@ mod tests {
 
     #[test]
     fn paths_are_absolute_or_say_that_they_are_relative() {
-        for good in ["/a.wasm", "./a.wasm", "../a.wasm", "file:///a.wasm", "data:application/wasm;base64,AA"] {
+        for good in [
+            "/a.wasm",
+            "./a.wasm",
+            "../a.wasm",
+            "file:///a.wasm",
+            "data:application/wasm;base64,AA",
+        ] {
             assert!(check_path(good).is_ok(), "{good}");
         }
         for (bad, code) in [

@@ -1,7 +1,6 @@
 //! Where a worker's module comes from.
 
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 use nodule_abi::limits::WORKER_MODULE_BYTES_MAX;
@@ -31,53 +30,47 @@ impl Source {
             None => path.to_string(),
         };
         // A guest may always run itself again: nothing new is read.
-        let is_own = own.path().is_some_and(|own| cwd.join(&path).canonicalize().is_ok_and(|path| path == own));
-        Ok(if is_own { Self::Module(own.clone()) } else { Self::Path(path) })
+        let is_own = own
+            .path()
+            .is_some_and(|own| cwd.join(&path).canonicalize().is_ok_and(|path| path == own));
+        Ok(if is_own {
+            Self::Module(own.clone())
+        } else {
+            Self::Path(path)
+        })
     }
 
-    /// Reads and compiles what is not compiled yet, on a blocking thread. Dropping the future leaves that work behind,
-    /// whose result nobody gets.
-    pub async fn load(self, host: Host, permissions: Permissions, cwd: PathBuf) -> Result<Module> {
-        let work = move || match self {
-            Self::Module(module) => Ok(module),
-            Self::Bytes(bytes) => Module::from_bytes(&host, "[worker eval]", &bytes).map_err(|error| failed(&error)),
-            Self::Path(path) => load_file(&host, &permissions, &cwd, &path),
-        };
-        match work_needs_thread(work).await {
-            Ok(result) => result,
-            Err(error) => {
-                tracing::error!(%error, "loading a worker's module failed");
-                Err(ErrorRecord::new(ErrorCode::Internal, "internal error of the host; see its log").into())
+    /// Reads and compiles what is not compiled yet, without blocking the thread. Dropping the future is fine at any
+    /// time.
+    pub async fn load(self, host: &Host, permissions: &Permissions, cwd: &Path) -> Result<Module> {
+        match self {
+            Self::Module(module) => module.load_for_host(host).await.map_err(|error| failed(&error)),
+            Self::Bytes(bytes) => Module::load_bytes(host, "[worker eval]", bytes.into())
+                .await
+                .map_err(|error| failed(&error)),
+            Self::Path(path) => {
+                let file = open(permissions, cwd, &path)?;
+                let path = crate::wasi::normalize(&cwd.join(path));
+                Module::load_open_file(host, file, &path, WORKER_MODULE_BYTES_MAX)
+                    .await
+                    .map_err(|error| failed(&error))
             }
         }
     }
 }
 
-async fn work_needs_thread<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> std::result::Result<T, tokio::task::JoinError> {
-    tokio::task::spawn_blocking(work).await
-}
-
-fn load_file(host: &Host, permissions: &Permissions, cwd: &Path, path: &str) -> Result<Module> {
+/// Opens a file inside a grant.
+fn open(permissions: &Permissions, cwd: &Path, path: &str) -> Result<std::fs::File> {
     let target = permissions.check_read(path, cwd)?;
-    let not_found = || ErrorRecord::new(ErrorCode::ModuleNotFound, format!("Cannot find module '{path}'"));
-    let unreadable = |error: std::io::Error| -> Box<ErrorRecord> {
-        match error.kind() {
-            std::io::ErrorKind::NotFound => not_found().into(),
-            _ => init_failed(&format!("cannot read {path}: {error}")),
+    let opened = target.dir().open(target.relative());
+    let file = opened.map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            let message = format!("Cannot find module '{path}'");
+            ErrorRecord::new(ErrorCode::ModuleNotFound, message).into()
         }
-    };
-    let file = target.dir().open(target.relative()).map_err(unreadable)?;
-    let mut bytes = Vec::new();
-    file.take(WORKER_MODULE_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
-    if bytes.len() as u64 > WORKER_MODULE_BYTES_MAX {
-        return Err(init_failed(&format!("{path} is larger than {WORKER_MODULE_BYTES_MAX} bytes")));
-    }
-    let module = Module::from_bytes(host, path, &bytes).map_err(|error| failed(&error))?;
-    Ok(module.with_guest_path(&cwd.join(path)))
+        _ => init_failed(&format!("cannot read {path}: {error}")),
+    })?;
+    Ok(file.into_std())
 }
 
 fn failed(error: &ModuleError) -> Box<ErrorRecord> {
@@ -90,7 +83,11 @@ fn failed(error: &ModuleError) -> Box<ErrorRecord> {
 
 /// `ERR_WORKER_INIT_FAILED`.
 pub fn init_failed(reason: &str) -> Box<ErrorRecord> {
-    ErrorRecord::new(ErrorCode::WorkerInitFailed, format!("Worker initialization failure: {reason}")).into()
+    ErrorRecord::new(
+        ErrorCode::WorkerInitFailed,
+        format!("Worker initialization failure: {reason}"),
+    )
+    .into()
 }
 
 fn invalid_url(reason: &str, received: &str) -> Box<ErrorRecord> {

@@ -15,10 +15,9 @@ use super::worker::{Worker, WorkerLink};
 use crate::handles::{Handle, Resource};
 use crate::messaging::{self, Message, PortEnd, Transferred};
 use crate::permissions::{DirAccess, Permissions};
-use crate::process::env::EnvStore;
 use crate::process::{ProcessOptions, directory};
 use crate::runtime::{
-    EngineOptions, ExitStatus, Host, IsolateBuilder, IsolateRole, IsolateShared, IsolateState, Module, run_isolate,
+    EngineOptions, ExitStatus, Host, IsolateBuilder, IsolateRole, IsolateShared, IsolateState, run_isolate,
 };
 use crate::spawn_tied::Tied;
 use crate::stdio::{self, Input, Output, Pipes, StdioOptions};
@@ -53,7 +52,9 @@ pub struct Started {
 
 /// Checks everything that can be checked before anything is started.
 pub fn prepare(state: &IsolateState, options: &WorkerOptions, code: Option<Vec<u8>>) -> Result<Prepared> {
-    let _may = state.permissions.check_worker()?;
+    let _may = state
+        .permissions
+        .check_worker(options.path.as_deref().unwrap_or_default())?;
     check_room(state)?;
     let creator_cwd = state.process.cwd(&state.permissions)?;
     let source = source_of(state, options, code, &creator_cwd)?;
@@ -152,7 +153,7 @@ fn narrowed(state: &IsolateState, options: &WorkerOptions, cwd: &Path) -> Result
 /// `PATH[::GUEST][:ro]`.
 fn directory_wish(text: &str) -> (&str, &str, DirAccess) {
     let (text, access) = match text.strip_suffix(":ro") {
-        Some(text) => (text, DirAccess::ReadOnly),
+        Some(text) => (text, DirAccess::Read),
         None => (text, DirAccess::ReadWrite),
     };
     let (path, guest) = text.split_once("::").unwrap_or((text, text));
@@ -163,7 +164,7 @@ fn directory_wish(text: &str) -> (&str, &str, DirAccess) {
 fn engine_options(creator: EngineOptions, granted: &Granted) -> EngineOptions {
     let mut options = creator;
     if let Some(bytes) = granted.stack_bytes {
-        options.max_stack_bytes = EngineOptions::stack_class(bytes);
+        options.max_stack_bytes = bytes;
     }
     options.fuel |= granted.limits.fuel.is_some();
     options
@@ -308,32 +309,11 @@ impl Start {
             .host
             .sibling(self.engine)
             .map_err(|error| source::init_failed(&format!("{error:#}")))?;
-        let module = match self.source {
-            Source::Module(module) => module,
-            source => source.load(host.clone(), self.permissions.clone(), self.cwd).await?,
-        };
-        let module = for_engine(module, &host).await?;
+        let module = self.source.load(&host, &self.permissions, &self.cwd).await?;
         Ok(IsolateBuilder::for_worker(host, module, self.process, self.stdio)
             .role(IsolateRole::Worker)
             .permissions(self.permissions)
             .limits(self.granted.limits)
             .thread(self.thread, self.port))
-    }
-}
-
-/// Code for another engine may have to be compiled.
-async fn for_engine(module: Module, host: &Host) -> Result<Module> {
-    if module.is_of(host) {
-        return Ok(module);
-    }
-    let host = host.clone();
-    let work = tokio::task::spawn_blocking(move || module.for_host(&host));
-    match work.await {
-        Ok(Ok(module)) => Ok(module),
-        Ok(Err(error)) => Err(source::init_failed(&error.to_string())),
-        Err(error) => {
-            tracing::error!(%error, "bringing a module to another engine failed");
-            Err(ErrorRecord::new(ErrorCode::Internal, "internal error of the host; see its log").into())
-        }
     }
 }

@@ -211,9 +211,7 @@ fn stop_profile(caller: &mut Caller<'_, IsolateState>, handle: u32, out: u32) ->
 
 fn read_reply(caller: &mut Caller<'_, IsolateState>, handle: Handle, (buf, cap, len): (u32, u32, u32)) -> Result<()> {
     if cap == 0 || cap > READ_BYTES_MAX {
-        return Err(
-            ErrorRecord::out_of_range("cap", &format!(">= 1 && <= {READ_BYTES_MAX}"), &cap.to_string()).into(),
-        );
+        return Err(ErrorRecord::out_of_range("cap", &format!(">= 1 && <= {READ_BYTES_MAX}"), &cap.to_string()).into());
     }
     guest_memory::check_writable(caller, buf, cap as usize)?;
     guest_memory::check_writable(caller, len, 4)?;

@@ -20,8 +20,21 @@ pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()
     linker.func_wrap(
         AREA,
         "set_environment_data",
-        |mut caller: Caller<'_, IsolateState>, key: u32, key_len: u32, message: u32, message_len: u32, resources: u32, resources_len: u32| {
-            let message = MessageArgs { message, message_len, resources, resources_len, transfer: 0, transfer_len: 0 };
+        |mut caller: Caller<'_, IsolateState>,
+         key: u32,
+         key_len: u32,
+         message: u32,
+         message_len: u32,
+         resources: u32,
+         resources_len: u32| {
+            let message = MessageArgs {
+                message,
+                message_len,
+                resources,
+                resources_len,
+                transfer: 0,
+                transfer_len: 0,
+            };
             let result = set_environment_data(&mut caller, (key, key_len), message);
             respond(&mut caller, result)
         },
@@ -38,7 +51,14 @@ pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()
          resources: u32,
          resources_cap: u32,
          resources_len: u32| {
-            let out = MessageOut { buf, cap, len, resources, resources_cap, resources_len };
+            let out = MessageOut {
+                buf,
+                cap,
+                len,
+                resources,
+                resources_cap,
+                resources_len,
+            };
             let result = get_environment_data(&mut caller, (key, key_len), out);
             respond(&mut caller, result)
         },
@@ -87,7 +107,14 @@ pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()
          resources_cap: u32,
          resources_len: u32,
          origin: u32| {
-            let out = MessageOut { buf, cap, len, resources, resources_cap, resources_len };
+            let out = MessageOut {
+                buf,
+                cap,
+                len,
+                resources,
+                resources_cap,
+                resources_len,
+            };
             let result = thread_message_receive(&mut caller, out, origin);
             respond(&mut caller, result)
         },
@@ -115,7 +142,12 @@ fn set_environment_data(caller: &mut Caller<'_, IsolateState>, key: (u32, u32), 
 
 fn get_environment_data(caller: &mut Caller<'_, IsolateState>, key: (u32, u32), out: MessageOut) -> Result<()> {
     let key = guest_memory::read_bytes(caller, key.0, key.1, NAME_BYTES_MAX)?;
-    let message = caller.data().threads.environment_data.get(&key).ok_or(ErrorCode::Enoent)?;
+    let message = caller
+        .data()
+        .threads
+        .environment_data
+        .get(&key)
+        .ok_or(ErrorCode::Enoent)?;
     // A copy: what does not fit stays where it is.
     let mut message = message.share();
     give_message(caller, &mut message, out)
