@@ -607,6 +607,304 @@ uint32_t nodule_process_send(const uint8_t *message, uint32_t message_len, uint3
 __attribute__((import_module("nodule:process/1"), import_name("disconnect")))
 uint32_t nodule_process_disconnect(void);
 
+/* ---- nodule:messaging/1 ----
+ * Message channels, broadcast channels and structured clones.
+ *
+ * A message is a value (CBOR, `message`) and a side list of resources. On its way in, `resources` holds the
+ * handles that `Value::Resource(i)` means, and `transfer` the handles that move; both are counted in entries.
+ * Kinds that move must be in `transfer`; what is there leaves the caller also when no resource names it.
+ * On its way out, `resources` gets two numbers an entry, handle and kind; `EAGAIN` means that nothing is there,
+ * `ERANGE` that a buffer is too small: both lengths are written then and nothing is taken.
+ *
+ * Posting fails all or nothing, in this order: `ERR_INVALID_TRANSFER_OBJECT` for a handle of a kind that does
+ * not move, `DataCloneError` for a duplicate, the source port, and a port that is closed, moved or marked,
+ * `ERR_MISSING_TRANSFERABLE_IN_TRANSFER_LIST` for a resource that must be listed.
+ */
+
+/*
+ * Makes a channel and writes the handles of its two ports to `ports[0]` and `ports[1]`. They neither deliver
+ * nor keep the isolate alive until `start` and `ref_handle`. `EMFILE` when the handle limit is reached.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("channel")))
+uint32_t nodule_messaging_channel(uint32_t *ports);
+
+/*
+ * Sends a message to the other end of `port`; 0 stands for a port that was closed or moved. On a closed
+ * channel it is dropped. `flags`: bit 0, `EAGAIN` instead of queueing above the receiver's high-water mark,
+ * with a `PortDrain` event to follow. `*outcome` becomes 1 when the receiver's queue is below its high-water
+ * mark, 0 when not (`PortDrain` follows), 2 when the message held its own target: the channel is closed and
+ * lost. `ERR_WORKER_QUEUE_FULL` at the hard bound of the receiver's queue.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("post")))
+uint32_t nodule_messaging_post(uint32_t port, const uint8_t *message, uint32_t message_len, const uint32_t *resources, uint32_t resources_len, const uint32_t *transfer, uint32_t transfer_len, uint32_t flags, uint32_t *outcome);
+
+/*
+ * Takes the oldest message of `port`. The port need not be started, and can be closed.
+ * `EMFILE` when there is no room for its resources: the message is lost then.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("receive")))
+uint32_t nodule_messaging_receive(uint32_t port, uint8_t *buf, uint32_t cap, uint32_t *len, uint32_t *resources, uint32_t resources_cap, uint32_t *resources_len);
+
+/*
+ * Waits until a message is there. Blocks only the calling isolate. `timeout_ns` < 0 waits without end.
+ * `ETIMEDOUT` when the time is over, `ERR_CLOSED_MESSAGE_PORT` when none can come any more.
+ * Also for broadcast channels.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("receive_wait")))
+uint32_t nodule_messaging_receive_wait(uint32_t port, int64_t timeout_ns);
+
+/*
+ * Begins delivery: `Message` events. On a port that is started it asks for another event when messages are there.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("start")))
+uint32_t nodule_messaging_start(uint32_t port);
+
+/*
+ * Stops delivery; messages queue up.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("stop")))
+uint32_t nodule_messaging_stop(uint32_t port);
+
+/*
+ * Closes the channel: sending ends on both sides. Each end gets `PortClose` after the messages that are queued
+ * for it; the caller's at once when it is not started. Repeating has no effect.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("close")))
+uint32_t nodule_messaging_close(uint32_t port);
+
+/*
+ * Writes to `*result` whether the channel of `port` is open (1) or closed (0).
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("is_open")))
+uint32_t nodule_messaging_is_open(uint32_t port, uint32_t *result);
+
+/*
+ * Checks a transfer list before the message is encoded, as `post` does. `source` is the sending port or 0.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("check_transfer")))
+uint32_t nodule_messaging_check_transfer(uint32_t source, const uint32_t *transfer, uint32_t transfer_len);
+
+/*
+ * Marks the resource of `handle` for good. `flags`: bit 0 untransferable, bit 1 uncloneable.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("mark")))
+uint32_t nodule_messaging_mark(uint32_t handle, uint32_t flags);
+
+/*
+ * Writes the marks of `handle` to `*flags`.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("marks")))
+uint32_t nodule_messaging_marks(uint32_t handle, uint32_t *flags);
+
+/*
+ * Clones a message within the isolate, moving what is in `transfer`. `*len` and `*resources_len` are known
+ * beforehand: those of the message.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("clone_message")))
+uint32_t nodule_messaging_clone_message(const uint8_t *message, uint32_t message_len, const uint32_t *resources, uint32_t resources_len, const uint32_t *transfer, uint32_t transfer_len, uint8_t *buf, uint32_t cap, uint32_t *len, uint32_t *out_resources, uint32_t out_resources_cap, uint32_t *out_resources_len);
+
+/*
+ * Joins the broadcast channel `name` (at most 1024 bytes) of the process and writes the handle to `*handle`.
+ * It keeps the isolate alive and gives `Broadcast` events from the start.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("broadcast_open")))
+uint32_t nodule_messaging_broadcast_open(const uint8_t *name, uint32_t name_len, uint32_t *handle);
+
+/*
+ * Sends a message to all other channels of the name. `InvalidStateError` when `handle` is closed.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("broadcast_post")))
+uint32_t nodule_messaging_broadcast_post(uint32_t handle, const uint8_t *message, uint32_t message_len, const uint32_t *resources, uint32_t resources_len);
+
+/*
+ * Takes a message. `flags` bit 0: the oldest one of `handle`. Otherwise the next in order for any channel of
+ * the calling isolate with the name of `handle`: each message reaches them in order of creation before the
+ * next one. `*target` becomes the channel it is for. `ERR_WORKER_QUEUE_FULL`, once, in place of messages that
+ * `*target` lost because it did not take them in time; the text says how many.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("broadcast_receive")))
+uint32_t nodule_messaging_broadcast_receive(uint32_t handle, uint32_t flags, uint32_t *target, uint8_t *buf, uint32_t cap, uint32_t *len, uint32_t *resources, uint32_t resources_cap, uint32_t *resources_len);
+
+/*
+ * Asks for another event when messages are there for any channel of the isolate with the name of `handle`.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("broadcast_rearm")))
+uint32_t nodule_messaging_broadcast_rearm(uint32_t handle);
+
+/*
+ * A handle of the compiled module that the caller is an instance of.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("own_module")))
+uint32_t nodule_messaging_own_module(uint32_t *handle);
+
+/*
+ * The SHA-256 of a module's bytes, in hexadecimal, as a sized result.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("module_digest")))
+uint32_t nodule_messaging_module_digest(uint32_t handle, uint8_t *buf, uint32_t cap, uint32_t *len);
+
+/* ---- nodule:worker_threads/1 ----
+ * Threads: isolates that an isolate starts (Node: `worker_threads`).
+ *
+ * Messages go in and come out as in `nodule:messaging/1`: bytes, a side list of resources, a transfer list.
+ */
+
+/*
+ * Starts a worker. `options` is a CBOR object (all members optional): `path` (of a module), `module` (handle of
+ * a compiled module), `name`, `argv`, `env` (object, or `"share"`), `execArgv`, `stdin`, `stdout`, `stderr`,
+ * `trackUnmanagedFds`, `resourceLimits` (object), `entry`, `permissions` (array of flags), `cwd`. Without
+ * `path`, `module` and `code_len` the worker runs the caller's own module; with `code_len` the module (binary or
+ * text) at `code`. The message is its `workerData`; `message_len` 0 for none.
+ *
+ * Writes 6 numbers to `result`: handle of the worker, handle of the port to its `parentPort`, its thread id,
+ * and the handles of its `stdin` (writable), `stdout` and `stderr` (readable), 0 where not asked for.
+ * Events: `WorkerOnline`, then `WorkerExit` once; its messages are in the port by then.
+ *
+ * Errors, with nothing started: `ERR_ACCESS_DENIED` (`WorkerThreads`), `ERR_WORKER_PATH`, `ERR_INVALID_URL_SCHEME`,
+ * `ERR_WORKER_INVALID_EXEC_ARGV`, `ERR_INVALID_ARG_VALUE`, `ERR_OUT_OF_RANGE` (a limit), `EAGAIN` (too many
+ * workers), and those of a message. What goes wrong later is told by `exit_error`.
+ */
+__attribute__((import_module("nodule:worker_threads/1"), import_name("spawn")))
+uint32_t nodule_worker_threads_spawn(const uint8_t *options, uint32_t options_len, const uint8_t *code, uint32_t code_len, const uint8_t *message, uint32_t message_len, const uint32_t *resources, uint32_t resources_len, const uint32_t *transfer, uint32_t transfer_len, uint32_t *result);
+
+/*
+ * Ends a worker in whatever state it is; `WorkerExit` with code 1 follows. Repeating has no effect.
+ */
+__attribute__((import_module("nodule:worker_threads/1"), import_name("terminate")))
+uint32_t nodule_worker_threads_terminate(uint32_t worker);
+
+/*
+ * The error that ended a worker, as a sized CBOR error record. `ENOENT` when none did or it runs.
+ */
+__attribute__((import_module("nodule:worker_threads/1"), import_name("exit_error")))
+uint32_t nodule_worker_threads_exit_error(uint32_t worker, uint8_t *buf, uint32_t cap, uint32_t *len);
+
+/*
+ * Facts of this thread, as a sized CBOR object: `threadId`, `threadName` (null in the main thread),
+ * `resourceLimits`, `parentPort` (handle, or 0), `isInternalThread`.
+ */
+__attribute__((import_module("nodule:worker_threads/1"), import_name("this_thread")))
+uint32_t nodule_worker_threads_this_thread(uint8_t *buf, uint32_t cap, uint32_t *len);
+
+/*
+ * The `workerData` of this thread: as `nodule:messaging/1` `receive`, once. `ENOENT` when there is none.
+ */
+__attribute__((import_module("nodule:worker_threads/1"), import_name("worker_data")))
+uint32_t nodule_worker_threads_worker_data(uint8_t *buf, uint32_t cap, uint32_t *len, uint32_t *resources, uint32_t resources_cap, uint32_t *resources_len);
+
+/*
+ * Sets the environment data under a CBOR key, which later workers get a copy of; `message_len` 0 deletes.
+ * Only resources that cloning shares may be in it. `E2BIG` when there is too much.
+ */
+__attribute__((import_module("nodule:worker_threads/1"), import_name("set_environment_data")))
+uint32_t nodule_worker_threads_set_environment_data(const uint8_t *key, uint32_t key_len, const uint8_t *message, uint32_t message_len, const uint32_t *resources, uint32_t resources_len);
+
+/*
+ * The environment data under a CBOR key, as `receive`. `ENOENT` when there is none.
+ */
+__attribute__((import_module("nodule:worker_threads/1"), import_name("get_environment_data")))
+uint32_t nodule_worker_threads_get_environment_data(const uint8_t *key, uint32_t key_len, uint8_t *buf, uint32_t cap, uint32_t *len, uint32_t *resources, uint32_t resources_cap, uint32_t *resources_len);
+
+/*
+ * Compiles a module (binary or text form) and writes its handle. Parks the isolate while it compiles.
+ * `ERR_WORKER_INIT_FAILED` for one that is not valid or cannot be linked.
+ */
+__attribute__((import_module("nodule:worker_threads/1"), import_name("module_compile")))
+uint32_t nodule_worker_threads_module_compile(const uint8_t *code, uint32_t code_len, uint32_t *module);
+
+/*
+ * A handle of the caller's own module.
+ */
+__attribute__((import_module("nodule:worker_threads/1"), import_name("module_current")))
+uint32_t nodule_worker_threads_module_current(uint32_t *module);
+
+/*
+ * Makes a context: a second instance in this isolate, without grants, that runs while the caller waits for
+ * events. `options` and code as in `spawn` (`path`, `module`, `name`, `argv`, `entry` count). Writes 2 numbers to
+ * `result`: handle of the context, handle of the port to its `parentPort`. Events as of a worker.
+ */
+__attribute__((import_module("nodule:worker_threads/1"), import_name("create_context")))
+uint32_t nodule_worker_threads_create_context(const uint8_t *options, uint32_t options_len, const uint8_t *code, uint32_t code_len, uint32_t *result);
+
+/*
+ * Posts a message to another thread and writes the handle of the request, about which `ThreadMessageDone`
+ * comes once. `timeout_ms` < 0 for none. `ERR_WORKER_MESSAGING_SAME_THREAD`, and those of a message.
+ */
+__attribute__((import_module("nodule:worker_threads/1"), import_name("post_to_thread")))
+uint32_t nodule_worker_threads_post_to_thread(uint32_t thread, const uint8_t *message, uint32_t message_len, const uint32_t *resources, uint32_t resources_len, const uint32_t *transfer, uint32_t transfer_len, double timeout_ms, uint32_t *request);
+
+/*
+ * Says whether this thread has listeners for such messages (`on` not 0).
+ */
+__attribute__((import_module("nodule:worker_threads/1"), import_name("thread_messages_listen")))
+uint32_t nodule_worker_threads_thread_messages_listen(uint32_t on);
+
+/*
+ * The oldest such message, as `receive`. Writes 2 numbers to `origin`: the sender's thread id, and a token for
+ * `thread_message_done`. `EAGAIN` when there is none: a `ThreadMessage` event follows.
+ */
+__attribute__((import_module("nodule:worker_threads/1"), import_name("thread_message_receive")))
+uint32_t nodule_worker_threads_thread_message_receive(uint8_t *buf, uint32_t cap, uint32_t *len, uint32_t *resources, uint32_t resources_cap, uint32_t *resources_len, uint32_t *origin);
+
+/*
+ * Tells the sender that its message was processed: `failed` 0, 1 when a listener failed, 2 when there was none.
+ */
+__attribute__((import_module("nodule:worker_threads/1"), import_name("thread_message_done")))
+uint32_t nodule_worker_threads_thread_message_done(uint32_t token, uint32_t failed);
+
+/*
+ * How long a worker waited for events and how long it did not, since it was online, in ns: `times[0]` idle,
+ * `times[1]` active. Zeros before it was online and after its end. `worker` 0: the calling isolate.
+ */
+__attribute__((import_module("nodule:worker_threads/1"), import_name("event_loop_utilization")))
+uint32_t nodule_worker_threads_event_loop_utilization(uint32_t worker, uint64_t *times);
+
+/*
+ * CPU time of a worker in µs: `usage[0]` user, `usage[1]` system. `ERR_WORKER_NOT_RUNNING`.
+ */
+__attribute__((import_module("nodule:worker_threads/1"), import_name("cpu_usage")))
+uint32_t nodule_worker_threads_cpu_usage(uint32_t worker, uint64_t *usage);
+
+/*
+ * Asks for a core dump of a worker (`options` 1: with host internals, 2: with numeric values). Writes the handle of
+ * the reply: `WorkerReply` comes when it can be read. `ERR_WORKER_NOT_RUNNING`.
+ */
+__attribute__((import_module("nodule:worker_threads/1"), import_name("heap_snapshot")))
+uint32_t nodule_worker_threads_heap_snapshot(uint32_t worker, uint32_t options, uint32_t *reply);
+
+/*
+ * Asks for the heap statistics of a worker: the reply is a CBOR object.
+ */
+__attribute__((import_module("nodule:worker_threads/1"), import_name("heap_statistics")))
+uint32_t nodule_worker_threads_heap_statistics(uint32_t worker, uint32_t *reply);
+
+/*
+ * Asks for a CPU profile with a sample every `interval_us` (0: every tick) and at most `buffer_len` samples. The
+ * reply is empty when it has started; closing its handle stops it.
+ */
+__attribute__((import_module("nodule:worker_threads/1"), import_name("start_cpu_profile")))
+uint32_t nodule_worker_threads_start_cpu_profile(uint32_t worker, double interval_us, uint32_t buffer_len, uint32_t *reply);
+
+/*
+ * Asks for a heap profile with a sample every `interval_bytes`. As `start_cpu_profile`;
+ * `ERR_HEAP_PROFILE_HAVE_BEEN_STARTED` when one runs.
+ */
+__attribute__((import_module("nodule:worker_threads/1"), import_name("start_heap_profile")))
+uint32_t nodule_worker_threads_start_heap_profile(uint32_t worker, double interval_bytes, uint32_t stack_depth, uint32_t *reply);
+
+/*
+ * Stops the profile behind the handle of its start; the new reply is its JSON text, also the second time.
+ */
+__attribute__((import_module("nodule:worker_threads/1"), import_name("stop_profile")))
+uint32_t nodule_worker_threads_stop_profile(uint32_t profile, uint32_t *reply);
+
+/*
+ * Reads on in a reply: up to `cap` bytes (at most 1 MiB), `*len` 0 at its end. `EAGAIN` before `WorkerReply`;
+ * the request's own error when it failed.
+ */
+__attribute__((import_module("nodule:worker_threads/1"), import_name("read_reply")))
+uint32_t nodule_worker_threads_read_reply(uint32_t reply, uint8_t *buf, uint32_t cap, uint32_t *len);
+
 /* ---- nodule:diagnostics/1 ----
  * What a guest tells those who watch it.
  */
