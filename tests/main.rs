@@ -24,6 +24,7 @@
 //! | `library` | embedding: plugins, host functions, streams, terminate in every state; imports from C |
 //! | `ledger` | every API id has a state, and every claim a test |
 //! | `tidy` | the style of the sources |
+//! | `worker_context` | ports that move to a second instance of an isolate |
 //! | `guests`, `support` | no tests: the list of guest programs; running them |
 #![allow(
     clippy::unwrap_used,
@@ -56,3 +57,4 @@ mod streams;
 mod support;
 mod tidy;
 mod timers;
+mod worker_context;

@@ -50,6 +50,8 @@ pub const QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Most bytes queued in all channels of one process together; a further message is refused with `ERR_WORKER_QUEUE_FULL`.
 pub const QUEUES_TOTAL_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
+/// Most contexts of one isolate.
+pub const CONTEXTS_MAX: usize = 64;
 /// Most threads of one process, nested ones counted.
 pub const WORKERS_MAX: usize = 16 * 1024;
 /// Largest module of a worker.

@@ -83,6 +83,11 @@ impl MessagePort {
         self.state.deliver_next()
     }
 
+    /// Whether it was closed or moved.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.is_gone() || self.state.is_closing.get()
+    }
+
     /// It does not keep the isolate alive, whoever listens.
     pub(crate) fn never_ref(&self) {
         self.state.is_never_ref.set(true);

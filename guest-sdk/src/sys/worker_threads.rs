@@ -44,6 +44,20 @@ pub(crate) fn spawn(options: &impl Serialize, code: &[u8], data: Option<MessageR
     })
 }
 
+/// Handles of the context and of the port to it.
+pub(crate) fn create_context(options: &impl Serialize, code: &[u8]) -> Result<[u32; 2]> {
+    let options = encode(options)?;
+    fill(|out| {
+        import!(worker_threads::create_context(
+            options.as_ptr(),
+            len32(options.len()),
+            code.as_ptr(),
+            len32(code.len()),
+            out
+        ))
+    })
+}
+
 pub(crate) fn terminate(worker: u32) -> Result<()> {
     check(import!(worker_threads::terminate(worker)))
 }

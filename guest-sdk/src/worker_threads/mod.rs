@@ -20,6 +20,7 @@
 //! # }
 //! ```
 
+mod context;
 mod diagnostics;
 mod environment_data;
 mod options;
@@ -27,6 +28,7 @@ mod this_thread;
 pub(crate) mod thread_messages;
 mod worker;
 
+pub use context::{Context, ContextPort, create_context, move_message_port_to_context, on_context_port};
 pub use diagnostics::{
     CpuProfileHandle, CpuProfileOptions, EventLoopUtilization, HeapProfileHandle, HeapProfileOptions, HeapSnapshot,
     HeapSnapshotOptions, HeapStatistics, Performance, event_loop_utilization,

@@ -20,6 +20,27 @@ pub enum Source {
     Module(Module),
 }
 
+impl Source {
+    /// Says in `fields` and `code` where the module is; a module stays open as long as the result lives.
+    pub(super) fn put_into(self, fields: &mut Fields, code: &mut Vec<u8>) -> Option<Module> {
+        match self {
+            Self::Current => None,
+            Self::Path(path) => {
+                fields.path = Some(path);
+                None
+            }
+            Self::Bytes(bytes) => {
+                *code = bytes;
+                None
+            }
+            Self::Module(module) => {
+                fields.module = Some(module.raw_handle());
+                Some(module)
+            }
+        }
+    }
+}
+
 impl From<&str> for Source {
     fn from(path: &str) -> Self {
         Self::Path(path.to_owned())

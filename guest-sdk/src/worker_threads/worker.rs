@@ -66,27 +66,21 @@ impl Worker {
         let mut fields = options.fields;
         let mut code = Vec::new();
         // Held until the host has taken its handle.
-        let mut module = None;
-        match source.into() {
-            Source::Current => {}
-            Source::Path(path) => fields.path = Some(path),
-            Source::Bytes(bytes) => code = bytes,
-            Source::Module(value) => {
-                fields.module = Some(value.raw_handle());
-                module = Some(value);
-            }
-        }
+        let _module = source.into().put_into(&mut fields, &mut code);
         let spawned = match options.data {
             Some(encode) => encode(options.transfer)?.send(|message| host::spawn(&fields, &code, Some(message)))?,
             None if options.transfer.is_empty() => host::spawn(&fields, &code, None)?,
             None => transfer::encode(0, &Value::Null, options.transfer)?
                 .send(|message| host::spawn(&fields, &code, Some(message)))?,
         };
-        drop(module);
-        Ok(Self::of(spawned, fields.thread_name(), fields.resource_limits))
+        let worker = Self::of(spawned, fields.thread_name(), fields.resource_limits);
+        process::next_tick(move || {
+            events(|events| events.worker.emit(&spawned.thread));
+        });
+        Ok(worker)
     }
 
-    fn of(spawned: host::Spawned, name: String, limits: ResourceLimits) -> Self {
+    pub(super) fn of(spawned: host::Spawned, name: String, limits: ResourceLimits) -> Self {
         let port = MessagePort::of_handle(spawned.port);
         // The worker itself keeps this thread alive.
         port.never_ref();
@@ -112,10 +106,6 @@ impl Worker {
             waiting: IsolateCell::new(Vec::new()),
         });
         event_loop::register(spawned.worker, Rc::clone(&state) as Rc<dyn Sink>);
-        let thread = spawned.thread;
-        process::next_tick(move || {
-            events(|events| events.worker.emit(&thread));
-        });
         Self(state)
     }
 

@@ -111,13 +111,21 @@ async fn next_records(
             (deadline, due) => deadline.or(due),
         };
         let shared = Arc::clone(&state.shared);
-        let arrived = shared.events.arrived();
+        let mut contexts = std::mem::take(&mut state.threads.contexts);
+        let arrived = async {
+            tokio::select! {
+                biased;
+                () = shared.events.arrived() => {}
+                () = contexts.run() => {}
+            }
+        };
         let _idle = shared.activity.park();
         match wake {
             // The runtime's clock has a grain of 1 ms and never fires early.
             Some(wake) => drop(park(caller, tokio::time::timeout_at(wake.into(), arrived)).await?),
             None => park(caller, arrived).await?,
         }
+        caller.data_mut().threads.contexts = contexts;
     }
 }
 

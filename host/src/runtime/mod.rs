@@ -57,5 +57,5 @@ pub use module::{Module, ModuleError};
 pub use plugin::Plugin;
 pub use snapshot::SnapshotError;
 pub use state::{Extensions, IsolateShared, IsolateState};
-pub(crate) use task::run_isolate;
+pub(crate) use task::{run_context, run_isolate};
 pub(crate) use trap::current_backtrace;

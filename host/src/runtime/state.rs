@@ -64,6 +64,11 @@ impl IsolateShared {
         Self::new(group.next_thread(), Arc::clone(group))
     }
 
+    /// Of an instance that is part of a thread.
+    pub(crate) fn context(thread: &Self) -> Arc<Self> {
+        Self::new(thread.thread, Arc::clone(&thread.group))
+    }
+
     fn new(thread: ThreadId, group: Arc<IsolateGroup>) -> Arc<Self> {
         Arc::new(Self {
             id: IsolateId::next(),

@@ -19,9 +19,20 @@ pub(crate) async fn run_isolate(
     entry: String,
 ) -> ExitStatus {
     shared.group.enter(&shared);
+    let status = run_context(store, Arc::clone(&shared), host, entry).await;
+    shared.group.leave(shared.thread);
+    status
+}
+
+/// As [`run_isolate`], for one that is part of a thread and none itself.
+pub(crate) async fn run_context(
+    store: Store<IsolateState>,
+    shared: Arc<IsolateShared>,
+    host: Host,
+    entry: String,
+) -> ExitStatus {
     let status = run_store(store, &shared, &host, entry).await;
     shared.activity.ends();
-    shared.group.leave(shared.thread);
     shared.thread_messages.close();
     shared.children.end_all().await;
     status

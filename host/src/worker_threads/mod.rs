@@ -11,9 +11,11 @@
 //! | `thread_state` | the worker's side: its port, data, name |
 //! | `environment_data` | `setEnvironmentData` |
 //! | `thread_messages` | `postMessageToThread` |
+//! | `contexts` | `createContext`: further instances in the same task |
 //! | `reply` | answers that take a while: snapshots, profiles |
 //! | `imports` | `nodule:worker_threads/1` |
 
+mod contexts;
 mod environment_data;
 mod exec_argv;
 pub mod imports;

@@ -15,9 +15,10 @@ use super::worker::{Worker, WorkerLink};
 use crate::handles::{Handle, Resource};
 use crate::messaging::{self, Message, PortEnd, Transferred};
 use crate::permissions::{DirAccess, Permissions};
+use crate::process::env::EnvStore;
 use crate::process::{ProcessOptions, directory};
 use crate::runtime::{
-    EngineOptions, ExitStatus, Host, IsolateBuilder, IsolateRole, IsolateShared, IsolateState, run_isolate,
+    EngineOptions, ExitStatus, Host, IsolateBuilder, IsolateRole, IsolateShared, IsolateState, run_context, run_isolate,
 };
 use crate::spawn_tied::Tied;
 use crate::stdio::{self, Input, Output, Pipes, StdioOptions};
@@ -26,6 +27,8 @@ use crate::stdio::{self, Input, Output, Pipes, StdioOptions};
 #[derive(Debug)]
 pub struct Prepared {
     source: Source,
+    /// The creator's grants, with which the module is read.
+    reader: Permissions,
     entry: String,
     process: ProcessOptions,
     permissions: Permissions,
@@ -78,6 +81,7 @@ pub fn prepare(state: &IsolateState, options: &WorkerOptions, code: Option<Vec<u
     let inherit = |wanted: bool, output: &Output| if wanted { Output::pipe() } else { output.clone() };
     Ok(Prepared {
         source,
+        reader: state.permissions.clone(),
         entry: options.entry.clone().unwrap_or_else(|| "_start".into()),
         process,
         permissions,
@@ -186,6 +190,12 @@ fn inherited(state: &IsolateState) -> ProcessOptions {
 }
 
 impl Prepared {
+    /// As few grants as these, and an empty environment.
+    pub fn give_nothing(&mut self, permissions: Permissions) {
+        self.permissions = permissions;
+        self.process.env_store = Some(EnvStore::new());
+    }
+
     /// Starts the worker. Its message has left the creator already, so nothing may fail any more but the handle table,
     /// whose room was checked.
     pub fn start(mut self, state: &mut IsolateState, data: Option<Message>) -> Result<Started> {
@@ -220,7 +230,7 @@ impl Prepared {
         })
     }
 
-    fn into_start(
+    pub fn into_start(
         self,
         state: &IsolateState,
         shared: &Arc<IsolateShared>,
@@ -234,6 +244,7 @@ impl Prepared {
         Start {
             host: state.host.clone(),
             source: self.source,
+            reader: self.reader,
             cwd: self.cwd,
             engine: self.engine,
             entry: self.entry,
@@ -265,9 +276,10 @@ fn insert_streams(state: &mut IsolateState, pipes: Pipes) -> Result<[Option<u32>
 }
 
 /// Everything a worker's task needs.
-struct Start {
+pub struct Start {
     host: Host,
     source: Source,
+    reader: Permissions,
     cwd: PathBuf,
     engine: EngineOptions,
     entry: String,
@@ -295,6 +307,23 @@ impl Start {
         status
     }
 
+    /// As [`Start::run`], in the task of the isolate that made it.
+    pub async fn run_as_context(self) -> ExitStatus {
+        let shared = Arc::clone(&self.shared);
+        let entry = self.entry.clone();
+        let run = async {
+            match self.load().await.and_then(|builder| builder.into_store(&shared)) {
+                Ok((store, host)) => run_context(store, Arc::clone(&shared), host, entry).await,
+                Err(record) => ExitStatus::failed(1, record),
+            }
+        };
+        tokio::select! {
+            biased;
+            () = shared.terminate.cancelled() => ExitStatus { code: 1, error: None },
+            status = run => status,
+        }
+    }
+
     async fn load_and_run(self) -> ExitStatus {
         let shared = Arc::clone(&self.shared);
         let entry = self.entry.clone();
@@ -309,7 +338,7 @@ impl Start {
             .host
             .sibling(self.engine)
             .map_err(|error| source::init_failed(&format!("{error:#}")))?;
-        let module = self.source.load(&host, &self.permissions, &self.cwd).await?;
+        let module = self.source.load(&host, &self.reader, &self.cwd).await?;
         Ok(IsolateBuilder::for_worker(host, module, self.process, self.stdio)
             .role(IsolateRole::Worker)
             .permissions(self.permissions)

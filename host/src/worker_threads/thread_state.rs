@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use nodule_abi::value::Value;
 
+use super::contexts::Contexts;
 use super::environment_data::EnvironmentData;
 use super::thread_messages::Receipt;
 use super::worker::WorkerLink;
@@ -28,6 +29,8 @@ pub struct ThreadState {
     pub link: Option<Arc<WorkerLink>>,
     /// Messages of other threads that are being processed, by token.
     pub receipts: HashMap<u32, Receipt>,
+    /// Its contexts.
+    pub contexts: Contexts,
     /// Counts the answers about workers that are open.
     pub open_replies: Arc<()>,
     /// The last token.

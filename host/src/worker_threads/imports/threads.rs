@@ -12,6 +12,7 @@ use crate::host_error::{HostError, respond};
 use crate::messaging::arguments::{MessageArgs, MessageOut, give_message, take_message};
 use crate::runtime::IsolateState;
 use crate::worker_threads::Worker;
+use crate::worker_threads::contexts;
 use crate::worker_threads::options::WorkerOptions;
 use crate::worker_threads::spawn::{self, Started};
 
@@ -92,6 +93,14 @@ pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()
             respond(&mut caller, result)
         },
     )?;
+    linker.func_wrap(
+        AREA,
+        "create_context",
+        |mut caller: Caller<'_, IsolateState>, options: u32, options_len: u32, code: u32, code_len: u32, out: u32| {
+            let result = create_context(&mut caller, (options, options_len), (code, code_len), out);
+            respond(&mut caller, result)
+        },
+    )?;
     Ok(())
 }
 
@@ -142,6 +151,23 @@ fn spawn_worker(
         stdio[2].unwrap_or(0),
     ];
     let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+    guest_memory::write_bytes(caller, out, &bytes)
+}
+
+fn create_context(
+    caller: &mut Caller<'_, IsolateState>,
+    (options, options_len): (u32, u32),
+    code: (u32, u32),
+    out: u32,
+) -> Result<()> {
+    guest_memory::check_writable(caller, out, 8)?;
+    let options: WorkerOptions = guest_memory::read_value(caller, options, options_len)?;
+    let code = read_code(caller, code)?;
+    let handles = contexts::create(caller.data_mut(), &options, code)?;
+    let bytes: Vec<u8> = handles
+        .iter()
+        .flat_map(|handle| handle.number().to_le_bytes())
+        .collect();
     guest_memory::write_bytes(caller, out, &bytes)
 }
 
