@@ -39,7 +39,7 @@ pub const FLAG_STEAL: u32 = 2;
 ///
 /// # Errors
 /// A `NotSupportedError`.
-pub fn check_request(name: &str, mode: u32, flags: u32) -> Result<(), ErrorRecord> {
+pub fn check_request(name: &str, mode: u32, flags: u32) -> crate::error::Result<()> {
     let is_steal = flags & FLAG_STEAL != 0;
     let reason = if name.starts_with('-') {
         "Lock name may not start with hyphen"
@@ -50,5 +50,5 @@ pub fn check_request(name: &str, mode: u32, flags: u32) -> Result<(), ErrorRecor
     } else {
         return Ok(());
     };
-    Err(ErrorRecord::new(ErrorCode::NotSupported, reason))
+    Err(ErrorRecord::new(ErrorCode::NotSupported, reason).into())
 }
