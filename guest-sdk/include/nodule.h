@@ -260,6 +260,29 @@ uint32_t nodule_stdio_read(uint32_t handle, uint8_t *buf, uint32_t cap, uint32_t
 __attribute__((import_module("nodule:stdio/1"), import_name("write")))
 uint32_t nodule_stdio_write(uint32_t handle, const uint8_t *bytes, uint32_t len, uint32_t *written);
 
+/* ---- nodule:locks/1 ----
+ * Web Locks: names that one isolate of the process holds, or several share. A lock is a handle; closing it
+ * (`event_loop` `close`) releases the lock or gives the request up. The end of an isolate releases its locks.
+ */
+
+/*
+ * Requests the lock `name` (at most 1024 bytes) and gives its handle. `mode`: 0 exclusive, 1 shared. `flags`: bit 0
+ * only if available, bit 1 steal it from who holds it. `*granted` 1: it is held now; 0: an event of kind
+ * `LockGranted` follows. With bit 0 and a lock that is not available `*handle` is 0. A holder hears that its lock
+ * was stolen by an event of kind `LockStolen`. Requests for a name are granted in order. A request that waits
+ * for another isolate keeps this one alive. `NotSupportedError` (code `9`) for a name that starts with `-` and
+ * for flags that exclude each other, `EMFILE` when there are too many handles.
+ */
+__attribute__((import_module("nodule:locks/1"), import_name("request")))
+uint32_t nodule_locks_request(const uint8_t *name, uint32_t name_len, uint32_t mode, uint32_t flags, uint32_t *handle, uint32_t *granted);
+
+/*
+ * All locks of the process as a sized value: `{held, pending}`, both lists of `{name, mode, clientId}` in the order
+ * of their requests.
+ */
+__attribute__((import_module("nodule:locks/1"), import_name("query")))
+uint32_t nodule_locks_query(uint8_t *buf, uint32_t cap, uint32_t *len);
+
 /* ---- nodule:os/1 ----
  * The machine (Node: `os`).
  */

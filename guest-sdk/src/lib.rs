@@ -25,6 +25,8 @@
 //! | [`promise`] | promises that are settled from outside | `Promise.withResolvers` |
 //! | [`stream`] | streams of bytes | `stream` |
 //! | [`worker_threads`] | message channels, broadcast channels, structured clones | `worker_threads` |
+//! | [`locks`] | locks of the process's threads | `worker_threads.locks` |
+//! | [`abort`] | giving operations up | `AbortController` |
 //! | [`events`] | emitters with listeners in order | `events` |
 //! | [`os`] | the machine | `os` |
 //! | [`error`] | errors with Node's names and codes | `Error` |
@@ -39,9 +41,11 @@
 //! held. With a capture callback or an `uncaughtException` listener the loop goes on with the next event; the task
 //! that trapped has failed, everything else is as it was.
 
+pub mod abort;
 pub mod error;
 pub mod event_loop;
 pub mod events;
+pub mod locks;
 mod messaging;
 pub mod os;
 pub mod process;

@@ -28,10 +28,12 @@ use crate::sys::IsolateCell;
 
 mod join;
 mod outcome;
+mod owned;
 
 pub(crate) use join::Join;
 pub use join::JoinHandle;
 pub use outcome::Outcome;
+pub(crate) use owned::OwnedHandle;
 
 /// Number of a task; also what stands for the promise in `unhandledRejection` and `rejectionHandled`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -263,10 +265,12 @@ pub(crate) fn fail_current(error: &Error) {
     let failed = TASKS.with(|tasks| {
         tasks.with(|tasks| {
             let key = tasks.current.take()?;
-            tasks.remove(key)
+            Some((key, tasks.remove(key)))
         })
     });
-    if let Some(task) = failed {
+    let Some((key, task)) = failed else { return };
+    owned::abandon(key);
+    if let Some(task) = task {
         task.control.fail(error.clone());
     }
 }
@@ -277,14 +281,8 @@ fn abort(key: Key) {
     if let Some(task) = aborted {
         let Task { control, future, .. } = task;
         drop(future);
-        control.fail(abort_error());
+        control.fail(crate::abort::abort_error());
     }
-}
-
-fn abort_error() -> Error {
-    Error::new("The operation was aborted")
-        .named("AbortError")
-        .coded("ABORT_ERR")
 }
 
 /// Names of the tasks that are not finished.

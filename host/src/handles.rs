@@ -7,6 +7,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 use nodule_abi::resource::ResourceKind;
 
+use crate::locks::LockHandle;
 use crate::messaging::PortEnd;
 use crate::messaging::broadcast::Member;
 use crate::runtime::Module;
@@ -75,6 +76,8 @@ pub enum Resource {
     Reader(ReadStream),
     /// A stream to write to.
     Writer(WriteStream),
+    /// A Web Lock, held or requested.
+    Lock(LockHandle),
     /// A loaded side module; the index is its place in [`crate::process::dlopen`].
     SideModule(usize),
     /// One end of a message channel.
@@ -101,7 +104,7 @@ impl Resource {
             Self::Port(_) => Some("MessagePort"),
             Self::Broadcast(_) => Some("BroadcastChannel"),
             Self::Worker(_) => Some("Worker"),
-            Self::SideModule(_) | Self::Module(_) | Self::ThreadMessage(_) | Self::Reply(_) => None,
+            Self::Lock(_) | Self::SideModule(_) | Self::Module(_) | Self::ThreadMessage(_) | Self::Reply(_) => None,
         }
     }
 
@@ -114,6 +117,7 @@ impl Resource {
             | Self::Stdin
             | Self::Reader(_)
             | Self::Writer(_)
+            | Self::Lock(_)
             | Self::SideModule(_)
             | Self::Broadcast(_)
             | Self::Worker(_)

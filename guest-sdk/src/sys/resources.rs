@@ -100,6 +100,25 @@ pub(crate) fn stream_write(handle: u32, bytes: &[u8]) -> Result<Option<usize>> {
     Ok(Some((written as usize).min(bytes.len())))
 }
 
+/// Requests a lock: its handle, 0 when it is refused, and whether it is held already.
+pub(crate) fn lock_request(name: &str, mode: u32, flags: u32) -> Result<[u32; 2]> {
+    let [mut handle, mut granted] = [0; 2];
+    check(import!(locks::request(
+        name.as_ptr(),
+        len32(name.len()),
+        mode,
+        flags,
+        &mut handle,
+        &mut granted
+    )))?;
+    Ok([handle, granted])
+}
+
+/// All locks of the process.
+pub(crate) fn lock_query<T: DeserializeOwned>() -> Result<T> {
+    sized_value(|buf, cap, len| import!(locks::query(buf, cap, len)))
+}
+
 /// Writes to stdio `fd` past std's buffer, in one call of the host; gives how much was taken.
 pub(crate) fn write_fd(fd: i32, bytes: &[u8]) -> std::io::Result<usize> {
     use std::io::Write as _;

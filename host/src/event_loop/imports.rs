@@ -102,8 +102,8 @@ async fn next_records(
             records.push(record);
         }
         let over = deadline.is_some_and(|deadline| deadline <= now);
-        let idle = !keep_alive && !state.handles.keep_alive();
-        if !records.is_empty() || over || idle {
+        let is_idle = || !keep_alive && !state.handles.keep_alive() && !state.locks.waits_for_others(&state.shared);
+        if !records.is_empty() || over || is_idle() {
             return Ok(records);
         }
         let wake = match (deadline, state.timers.next_due()) {
@@ -139,8 +139,8 @@ fn close(state: &mut IsolateState, handle: Handle) -> Result<(), HostError> {
     match state.handles.remove(handle)? {
         Resource::Timer { .. } => state.timers.clear(handle),
         Resource::Stdin => state.stdio.close_stdin(),
-        // Dropping the end of a pipe is what its other end sees.
-        Resource::Reader(_) | Resource::Writer(_) => {}
+        // Dropping the end of a pipe is what its other end sees, dropping a lock releases it.
+        Resource::Reader(_) | Resource::Writer(_) | Resource::Lock(_) => {}
         // Side modules stay mapped; only the handle goes.
         Resource::SideModule(_) => {}
         // Closed by being dropped.

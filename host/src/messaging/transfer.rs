@@ -150,6 +150,7 @@ fn detach(state: &mut IsolateState, handle: Handle) -> Result<Transferred> {
         | Resource::Stdin
         | Resource::Reader(_)
         | Resource::Writer(_)
+        | Resource::Lock(_)
         | Resource::SideModule(_)
         | Resource::Broadcast(_)
         | Resource::Worker(_)

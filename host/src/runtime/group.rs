@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::state::IsolateShared;
+use crate::locks::LockTable;
 use crate::messaging::QueueBudget;
 use crate::messaging::broadcast::BroadcastNames;
 
@@ -46,6 +47,8 @@ pub struct IsolateGroup {
     pub(crate) queues: Arc<QueueBudget>,
     /// Its broadcast channels.
     pub(crate) broadcasts: BroadcastNames,
+    /// Its Web Locks.
+    pub(crate) locks: LockTable,
 }
 
 impl Drop for IsolateGroup {

@@ -22,6 +22,7 @@ use crate::diagnostics::{
     SnapshotOptions,
 };
 use crate::handles::Handles;
+use crate::locks::LockClient;
 use crate::messaging::{self, MessagingState, PortEnd, Transferred};
 use crate::permissions::Permissions;
 use crate::process::{ProcessOptions, ProcessState};
@@ -279,6 +280,7 @@ impl IsolateBuilder {
                 queue_bytes_max: self.limits.max_queue_bytes,
                 ..MessagingState::default()
             },
+            locks: LockClient::default(),
             process,
             threads: self.thread,
             diagnostics: Diagnostics::new(shared),

@@ -6,7 +6,7 @@ use wasmtime::{Engine, InstancePre, Linker, Module, UnknownImportError};
 
 use super::module::ModuleError;
 use super::state::IsolateState;
-use crate::{diagnostics, error_area, event_loop, messaging, os, process, stdio, timers, wasi, worker_threads};
+use crate::{diagnostics, error_area, event_loop, locks, messaging, os, process, stdio, timers, wasi, worker_threads};
 
 /// The linker with everything a guest may import. The list is the table of contents.
 pub fn build(engine: &Engine) -> wasmtime::Result<Linker<IsolateState>> {
@@ -16,6 +16,7 @@ pub fn build(engine: &Engine) -> wasmtime::Result<Linker<IsolateState>> {
     event_loop::imports::register(&mut linker)?;
     timers::imports::register(&mut linker)?;
     stdio::imports::register(&mut linker)?;
+    locks::imports::register(&mut linker)?;
     os::imports::register(&mut linker)?;
     process::imports::register(&mut linker)?;
     messaging::imports::register(&mut linker)?;

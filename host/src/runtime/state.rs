@@ -20,6 +20,7 @@ use super::module::Module;
 use crate::diagnostics::Diagnostics;
 use crate::event_loop::EventQueue;
 use crate::handles::{Handle, Handles};
+use crate::locks::LockClient;
 use crate::messaging::MessagingState;
 use crate::permissions::Permissions;
 use crate::process::ProcessState;
@@ -146,6 +147,7 @@ pub struct IsolateState {
     pub(crate) handles: Handles,
     pub(crate) timers: Timers,
     pub(crate) messaging: MessagingState,
+    pub(crate) locks: LockClient,
     pub(crate) process: ProcessState,
     pub(crate) threads: ThreadState,
     pub(crate) diagnostics: Diagnostics,

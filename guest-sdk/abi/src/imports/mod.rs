@@ -193,6 +193,7 @@ areas! {
     event_loop,
     timers,
     stdio,
+    locks,
     os,
     process,
     messaging,
