@@ -123,7 +123,6 @@ fn assert_not_running<T>(result: nodule::abi::error::Result<T>) {
     assert_eq!(error.message, "Worker instance not running");
 }
 
-// proves: Worker.getHeapSnapshot
 #[test]
 fn a_snapshot_of_an_endless_loop_is_a_core_dump_with_its_memory() {
     run(async |host| {
@@ -160,7 +159,6 @@ fn a_snapshot_of_an_endless_loop_is_a_core_dump_with_its_memory() {
     });
 }
 
-// proves: Worker.getHeapSnapshot
 #[test]
 fn a_snapshot_of_a_waiting_isolate_tells_internals_and_numbers_when_asked() {
     run(async |host| {
@@ -227,7 +225,6 @@ fn a_snapshot_of_a_large_memory_costs_what_is_in_it() {
     });
 }
 
-// proves: Worker.getHeapStatistics
 #[test]
 fn statistics_come_from_the_allocator_of_the_guest() {
     run(async |host| {
@@ -261,7 +258,6 @@ fn statistics_come_from_the_allocator_of_the_guest() {
     });
 }
 
-// proves: Worker.getHeapStatistics
 #[test]
 fn statistics_of_a_plain_module_count_its_memory() {
     run(async |host| {
@@ -363,7 +359,6 @@ fn samples_by_function(profile: &serde_json::Value) -> Vec<(String, u64)> {
     counts.into_iter().collect()
 }
 
-// proves: Worker.startCpuProfile, CPUProfileHandle.stop
 #[test]
 fn a_cpu_profile_names_the_hot_function() {
     run(async |host| {
@@ -391,7 +386,6 @@ fn a_cpu_profile_names_the_hot_function() {
     });
 }
 
-// proves: Worker.startCpuProfile
 #[test]
 fn a_waiting_isolate_is_idle_in_its_cpu_profile() {
     run(async |host| {
@@ -409,7 +403,6 @@ fn a_waiting_isolate_is_idle_in_its_cpu_profile() {
     });
 }
 
-// proves: CPUProfileHandle.stop
 #[test]
 fn a_cpu_profile_ends_with_its_isolate_and_is_not_lost() {
     run(async |host| {
@@ -448,7 +441,6 @@ fn bytes_below(node: &serde_json::Value) -> u64 {
     node["selfSize"].as_u64().unwrap() + children.iter().map(bytes_below).sum::<u64>()
 }
 
-// proves: Worker.startHeapProfile, HeapProfileHandle.stop
 #[test]
 fn a_heap_profile_names_the_function_that_allocates() {
     run(async |host| {
