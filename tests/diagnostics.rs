@@ -399,7 +399,11 @@ fn a_waiting_isolate_is_idle_in_its_cpu_profile() {
             .find(|(name, _)| name == "(idle)")
             .map_or(0, |(_, count)| *count);
         assert!(idle >= 90, "{counts:?}");
-        assert_eq!(counts.len(), 1, "{counts:?}");
+        // It may have come to wait only after the start.
+        assert!(
+            counts.iter().map(|(_, count)| count).sum::<u64>() <= idle + 5,
+            "{counts:?}"
+        );
     });
 }
 
