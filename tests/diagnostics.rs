@@ -209,17 +209,20 @@ fn a_snapshot_of_a_large_memory_costs_what_is_in_it() {
                     (br_if $touch (i32.lt_u (i32.const -2097152) (local.get $at))))
                 (loop $again (br $again))))"#;
         let isolate = spawn(&host, text);
-        // Its first tick comes after the stores, which take microseconds.
-        let started = Instant::now();
-        let snapshot = isolate.heap_snapshot(SnapshotOptions::default()).await.unwrap();
-        let took = started.elapsed();
-        assert!(snapshot.len_bytes() < 8 << 20, "{} bytes", snapshot.len_bytes());
-        assert!(took < Duration::from_secs(5), "{took:?}");
-        let dump = Dump::parse(&snapshot.into_bytes());
-        assert_eq!(dump.memory_pages, [65535]);
-        assert!(dump.holds(b"across a page"));
-        let touched = dump.segments.iter().filter(|(_, data)| data.contains(&42)).count();
-        assert!(touched > 100, "{touched} segments");
+        loop {
+            let started = Instant::now();
+            let snapshot = isolate.heap_snapshot(SnapshotOptions::default()).await.unwrap();
+            let took = started.elapsed();
+            assert!(snapshot.len_bytes() < 8 << 20, "{} bytes", snapshot.len_bytes());
+            assert!(took < Duration::from_secs(5), "{took:?}");
+            let dump = Dump::parse(&snapshot.into_bytes());
+            assert_eq!(dump.memory_pages, [65535]);
+            assert!(dump.holds(b"across a page"));
+            // The first may come before the stores.
+            if dump.segments.iter().filter(|(_, data)| data.contains(&42)).count() > 100 {
+                break;
+            }
+        }
         let resident = isolate.heap_statistics().await.unwrap().total_physical_size;
         assert!(resident < 64 << 20, "{resident}");
     });
