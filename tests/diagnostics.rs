@@ -123,7 +123,6 @@ fn assert_not_running<T>(result: nodule::abi::error::Result<T>) {
     assert_eq!(error.message, "Worker instance not running");
 }
 
-// proves: Worker.getHeapSnapshot
 #[test]
 fn a_snapshot_of_an_endless_loop_is_a_core_dump_with_its_memory() {
     run(async |host| {
@@ -160,7 +159,6 @@ fn a_snapshot_of_an_endless_loop_is_a_core_dump_with_its_memory() {
     });
 }
 
-// proves: Worker.getHeapSnapshot
 #[test]
 fn a_snapshot_of_a_waiting_isolate_tells_internals_and_numbers_when_asked() {
     run(async |host| {
@@ -211,23 +209,25 @@ fn a_snapshot_of_a_large_memory_costs_what_is_in_it() {
                     (br_if $touch (i32.lt_u (i32.const -2097152) (local.get $at))))
                 (loop $again (br $again))))"#;
         let isolate = spawn(&host, text);
-        // Its first tick comes after the stores, which take microseconds.
-        let started = Instant::now();
-        let snapshot = isolate.heap_snapshot(SnapshotOptions::default()).await.unwrap();
-        let took = started.elapsed();
-        assert!(snapshot.len_bytes() < 8 << 20, "{} bytes", snapshot.len_bytes());
-        assert!(took < Duration::from_secs(5), "{took:?}");
-        let dump = Dump::parse(&snapshot.into_bytes());
-        assert_eq!(dump.memory_pages, [65535]);
-        assert!(dump.holds(b"across a page"));
-        let touched = dump.segments.iter().filter(|(_, data)| data.contains(&42)).count();
-        assert!(touched > 100, "{touched} segments");
+        loop {
+            let started = Instant::now();
+            let snapshot = isolate.heap_snapshot(SnapshotOptions::default()).await.unwrap();
+            let took = started.elapsed();
+            assert!(snapshot.len_bytes() < 8 << 20, "{} bytes", snapshot.len_bytes());
+            assert!(took < Duration::from_secs(5), "{took:?}");
+            let dump = Dump::parse(&snapshot.into_bytes());
+            assert_eq!(dump.memory_pages, [65535]);
+            assert!(dump.holds(b"across a page"));
+            // The first may come before the stores.
+            if dump.segments.iter().filter(|(_, data)| data.contains(&42)).count() > 100 {
+                break;
+            }
+        }
         let resident = isolate.heap_statistics().await.unwrap().total_physical_size;
         assert!(resident < 64 << 20, "{resident}");
     });
 }
 
-// proves: Worker.getHeapStatistics
 #[test]
 fn statistics_come_from_the_allocator_of_the_guest() {
     run(async |host| {
@@ -261,7 +261,6 @@ fn statistics_come_from_the_allocator_of_the_guest() {
     });
 }
 
-// proves: Worker.getHeapStatistics
 #[test]
 fn statistics_of_a_plain_module_count_its_memory() {
     run(async |host| {
@@ -363,7 +362,6 @@ fn samples_by_function(profile: &serde_json::Value) -> Vec<(String, u64)> {
     counts.into_iter().collect()
 }
 
-// proves: Worker.startCpuProfile, CPUProfileHandle.stop
 #[test]
 fn a_cpu_profile_names_the_hot_function() {
     run(async |host| {
@@ -391,7 +389,6 @@ fn a_cpu_profile_names_the_hot_function() {
     });
 }
 
-// proves: Worker.startCpuProfile
 #[test]
 fn a_waiting_isolate_is_idle_in_its_cpu_profile() {
     run(async |host| {
@@ -405,11 +402,14 @@ fn a_waiting_isolate_is_idle_in_its_cpu_profile() {
             .find(|(name, _)| name == "(idle)")
             .map_or(0, |(_, count)| *count);
         assert!(idle >= 90, "{counts:?}");
-        assert_eq!(counts.len(), 1, "{counts:?}");
+        // It may have come to wait only after the start.
+        assert!(
+            counts.iter().map(|(_, count)| count).sum::<u64>() <= idle + 5,
+            "{counts:?}"
+        );
     });
 }
 
-// proves: CPUProfileHandle.stop
 #[test]
 fn a_cpu_profile_ends_with_its_isolate_and_is_not_lost() {
     run(async |host| {
@@ -448,7 +448,6 @@ fn bytes_below(node: &serde_json::Value) -> u64 {
     node["selfSize"].as_u64().unwrap() + children.iter().map(bytes_below).sum::<u64>()
 }
 
-// proves: Worker.startHeapProfile, HeapProfileHandle.stop
 #[test]
 fn a_heap_profile_names_the_function_that_allocates() {
     run(async |host| {

@@ -190,7 +190,9 @@ impl Segments {
             }
         });
         self.close();
-        self.pieces.push(std::mem::take(&mut self.current));
+        let mut last = std::mem::take(&mut self.current);
+        last.shrink_to_fit();
+        self.pieces.push(last);
     }
 
     fn add_page(&mut self, memory: LiveMemory<'_>, target: (u32, bool), page: Range<usize>) {
@@ -229,6 +231,9 @@ impl Segments {
         const I64_CONST: u8 = 0x42;
         const END: u8 = 0x0b;
         let out = &mut self.current;
+        if out.capacity() == 0 {
+            out.reserve_exact(PIECE_BYTES + 2 * CHUNK_BYTES);
+        }
         out.push(ACTIVE_WITH_MEMORY);
         memory.encode(out);
         if is_64 {

@@ -9,13 +9,13 @@ use wasmtime::{FrameInfo, StoreContextMut, WasmBacktrace};
 
 use super::firefox;
 use super::inspect::{inspect, too_many};
-use super::stacks::Stacks;
+use super::stacks::{ROOT, Stacks};
 use crate::runtime::{IsolateShared, IsolateState, TICK};
 
 /// Profiles of one isolate that may run at once.
 const PROFILES_MAX: usize = 16;
 /// Most samples of a profile.
-const SAMPLES_MAX: u32 = 1 << 20;
+const SAMPLES_MAX: u32 = 1 << 19;
 /// Sampling may take at most one in so many parts of the time.
 const COST_SHARE: u32 = 4;
 
@@ -25,7 +25,7 @@ pub struct CpuProfileOptions {
     /// Time between two samples. The engine's ticks come every millisecond; less than that is a sample each tick.
     /// Default: 0.
     pub sample_interval: Duration,
-    /// Most samples; later ones are dropped. Default: 4,294,967,295, which is more than are kept (1,048,576).
+    /// Most samples; later ones are dropped. Default: 4,294,967,295, which is more than are kept (524,288).
     pub max_buffer_size: u32,
 }
 
@@ -41,19 +41,26 @@ impl Default for CpuProfileOptions {
 /// One sample.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sample {
-    /// Since the start.
-    pub(super) time: Duration,
-    /// The stack; `None` while the isolate waits.
-    pub(super) stack: Option<u32>,
+    /// Since the last sample.
+    pub(super) time_us: u32,
+    /// The stack; the root while the isolate waits.
+    pub(super) stack: u32,
     /// Time since the last sample in which it did not wait.
-    pub(super) busy: Duration,
+    pub(super) busy_us: u32,
     /// How many intervals it stands for.
     pub(super) weight: u32,
+}
+
+/// An hour and more is cut.
+fn us(duration: Duration) -> u32 {
+    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
 }
 
 /// A profile that is being taken.
 pub(crate) struct Recording {
     state: Mutex<State>,
+    /// Once it was asked for. Locked while it is made, which takes longer than an isolate should wait.
+    text: Mutex<Option<Arc<str>>>,
 }
 
 struct State {
@@ -72,7 +79,7 @@ struct State {
     /// How long the last sample took.
     cost: Duration,
     end: Option<Instant>,
-    text: Option<Arc<str>>,
+    last_pushed: Instant,
 }
 
 impl State {
@@ -98,16 +105,17 @@ impl State {
         let intervals = self.idle.as_micros() / self.interval().as_micros().max(1);
         self.idle = Duration::ZERO;
         let weight = u32::try_from(intervals).unwrap_or(u32::MAX).max(1);
-        self.push(now, None, weight);
+        self.push(now, ROOT, weight);
     }
 
-    fn push(&mut self, now: Instant, stack: Option<u32>, weight: u32) {
+    fn push(&mut self, now: Instant, stack: u32, weight: u32) {
         let max = self.options.max_buffer_size.min(SAMPLES_MAX) as usize;
         if self.samples.len() < max {
+            let before = std::mem::replace(&mut self.last_pushed, now);
             self.samples.push(Sample {
-                time: now.saturating_duration_since(self.start),
+                time_us: us(now.saturating_duration_since(before)),
                 stack,
-                busy: std::mem::take(&mut self.busy),
+                busy_us: us(std::mem::take(&mut self.busy)),
                 weight,
             });
         }
@@ -122,7 +130,7 @@ impl State {
     fn add(&mut self, now: Instant, frames: &[FrameInfo], cost: Duration) {
         self.advance(now);
         let stack = self.stacks.node(frames);
-        self.push(now, Some(stack), 1);
+        self.push(now, stack, 1);
         self.last_sample = now;
         self.cost = cost;
     }
@@ -136,28 +144,6 @@ impl State {
             }
             self.end = Some(now);
         }
-    }
-
-    fn text(&mut self) -> Arc<str> {
-        self.end();
-        if let Some(text) = &self.text {
-            return Arc::clone(text);
-        }
-        let text: Arc<str> = firefox::to_json(&firefox::Recorded {
-            thread: &self.thread,
-            start_unix: self.start_unix,
-            length: self
-                .end
-                .map_or(Duration::ZERO, |end| end.saturating_duration_since(self.start)),
-            interval: self.interval(),
-            stacks: &self.stacks,
-            samples: &self.samples,
-        })
-        .into();
-        self.text = Some(Arc::clone(&text));
-        self.samples = Vec::new();
-        self.stacks = Stacks::default();
-        text
     }
 }
 
@@ -180,10 +166,11 @@ impl Recording {
             parked,
             cost: Duration::ZERO,
             end: None,
-            text: None,
+            last_pushed: now,
         };
         Self {
             state: Mutex::new(state),
+            text: Mutex::default(),
         }
     }
 
@@ -203,6 +190,27 @@ impl Recording {
         let mut state = self.lock();
         state.advance(now);
         state.parked = false;
+    }
+
+    /// Ends it and gives its text.
+    fn text(&self) -> Arc<str> {
+        let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(text) = &*text {
+            return Arc::clone(text);
+        }
+        let recorded = {
+            let mut state = self.lock();
+            state.end();
+            firefox::Recorded {
+                thread: std::mem::take(&mut state.thread),
+                start_unix: state.start_unix,
+                length: state.last.saturating_duration_since(state.start),
+                interval: state.interval(),
+                stacks: std::mem::take(&mut state.stacks),
+                samples: std::mem::take(&mut state.samples),
+            }
+        };
+        Arc::clone(text.insert(firefox::to_json(&recorded).into()))
     }
 
     /// No samples from now on.
@@ -247,7 +255,7 @@ impl CpuProfile {
     /// # Errors
     /// None at present.
     pub async fn stop(&self) -> Result<String> {
-        Ok(self.recording.lock().text().to_string())
+        Ok(self.recording.text().to_string())
     }
 }
 

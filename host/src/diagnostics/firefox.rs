@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::capture::index;
@@ -15,13 +16,13 @@ const IDLE: u32 = 0;
 const WASM: u32 = 1;
 
 /// What was recorded.
-pub(super) struct Recorded<'a> {
-    pub(super) thread: &'a str,
+pub(super) struct Recorded {
+    pub(super) thread: String,
     pub(super) start_unix: Duration,
     pub(super) length: Duration,
     pub(super) interval: Duration,
-    pub(super) stacks: &'a Stacks,
-    pub(super) samples: &'a [Sample],
+    pub(super) stacks: Stacks,
+    pub(super) samples: Vec<Sample>,
 }
 
 /// Texts, each kept once.
@@ -53,7 +54,7 @@ fn same(value: impl Into<Value>, len: usize) -> Value {
 }
 
 /// The profile as JSON.
-pub(super) fn to_json(recorded: &Recorded<'_>) -> String {
+pub(super) fn to_json(recorded: &Recorded) -> String {
     let meta = json!({
         "categories": [
             {"name": "Idle", "color": "transparent", "subcategories": ["Other"]},
@@ -74,43 +75,97 @@ pub(super) fn to_json(recorded: &Recorded<'_>) -> String {
         "sourceCodeIsNotOnSearchfox": true,
         "markerSchema": [],
     });
-    json!({
-        "meta": meta,
-        "libs": [],
-        "threads": [thread(recorded)],
-        "pages": [],
-        "profilerOverhead": [],
-        "counters": [],
-    })
-    .to_string()
+    let profile = Profile {
+        meta,
+        libs: [],
+        threads: [thread(recorded)],
+        pages: [],
+        profiler_overhead: [],
+        counters: [],
+    };
+    // Numbers, texts and lists of them always serialize.
+    serde_json::to_string(&profile).unwrap_or_default()
 }
 
-fn thread(recorded: &Recorded<'_>) -> Value {
+type Empty = [(); 0];
+
+/// Samples are many: they are written as they are.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Profile {
+    meta: Value,
+    libs: Empty,
+    threads: [Thread; 1],
+    pages: Empty,
+    profiler_overhead: Empty,
+    counters: Empty,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Thread {
+    frame_table: Value,
+    func_table: Value,
+    markers: Value,
+    name: String,
+    is_main_thread: bool,
+    native_symbols: Value,
+    paused_ranges: Empty,
+    pid: String,
+    process_name: &'static str,
+    process_shutdown_time: f64,
+    process_startup_time: f64,
+    process_type: &'static str,
+    register_time: f64,
+    resource_table: Value,
+    samples: Samples,
+    stack_table: Value,
+    string_array: Vec<String>,
+    tid: &'static str,
+    unregister_time: f64,
+    show_markers_in_timeline: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Samples {
+    length: usize,
+    weight_type: &'static str,
+    stack: Vec<u32>,
+    time_deltas: Vec<f64>,
+    weight: Vec<u32>,
+    #[serde(rename = "threadCPUDelta")]
+    thread_cpu_delta: Vec<u32>,
+}
+
+fn thread(recorded: &Recorded) -> Thread {
     let mut strings = Strings::default();
-    let tables = tables(recorded.stacks, &mut strings);
+    let tables = tables(&recorded.stacks, &mut strings);
     let end = ms(recorded.length);
-    json!({
-        "frameTable": tables.frames,
-        "funcTable": tables.functions,
-        "markers": {"length": 0, "category": [], "data": [], "endTime": [], "name": [], "phase": [], "startTime": []},
-        "name": recorded.thread,
-        "isMainThread": true,
-        "nativeSymbols": {"length": 0, "address": [], "functionSize": [], "libIndex": [], "name": []},
-        "pausedRanges": [],
-        "pid": std::process::id().to_string(),
-        "processName": "nodule",
-        "processShutdownTime": end,
-        "processStartupTime": 0.0,
-        "processType": "default",
-        "registerTime": 0.0,
-        "resourceTable": tables.modules,
-        "samples": samples(recorded.samples),
-        "stackTable": tables.stacks,
-        "stringArray": strings.texts,
-        "tid": "0",
-        "unregisterTime": end,
-        "showMarkersInTimeline": false,
-    })
+    Thread {
+        frame_table: tables.frames,
+        func_table: tables.functions,
+        markers: json!({
+            "length": 0, "category": [], "data": [], "endTime": [], "name": [], "phase": [], "startTime": [],
+        }),
+        name: recorded.thread.clone(),
+        is_main_thread: true,
+        native_symbols: json!({"length": 0, "address": [], "functionSize": [], "libIndex": [], "name": []}),
+        paused_ranges: [],
+        pid: std::process::id().to_string(),
+        process_name: "nodule",
+        process_shutdown_time: end,
+        process_startup_time: 0.0,
+        process_type: "default",
+        register_time: 0.0,
+        resource_table: tables.modules,
+        samples: samples(&recorded.samples),
+        stack_table: tables.stacks,
+        string_array: strings.texts,
+        tid: "0",
+        unregister_time: end,
+        show_markers_in_timeline: false,
+    }
 }
 
 struct Tables {
@@ -178,24 +233,16 @@ fn tables(stacks: &Stacks, strings: &mut Strings) -> Tables {
     }
 }
 
-fn samples(samples: &[Sample]) -> Value {
-    let mut last = Duration::ZERO;
-    let deltas: Vec<_> = samples
-        .iter()
-        .map(|sample| ms(sample.time.saturating_sub(std::mem::replace(&mut last, sample.time))))
-        .collect();
-    let stacks: Vec<_> = samples.iter().map(|sample| sample.stack.unwrap_or(ROOT)).collect();
-    let weights: Vec<_> = samples.iter().map(|sample| sample.weight).collect();
-    let busy: Vec<_> = samples
-        .iter()
-        .map(|sample| u64::try_from(sample.busy.as_micros()).unwrap_or(u64::MAX))
-        .collect();
-    json!({
-        "length": samples.len(),
-        "weightType": "samples",
-        "stack": stacks,
-        "timeDeltas": deltas,
-        "weight": weights,
-        "threadCPUDelta": busy,
-    })
+fn samples(samples: &[Sample]) -> Samples {
+    Samples {
+        length: samples.len(),
+        weight_type: "samples",
+        stack: samples.iter().map(|sample| sample.stack).collect(),
+        time_deltas: samples
+            .iter()
+            .map(|sample| f64::from(sample.time_us) / 1000.0)
+            .collect(),
+        weight: samples.iter().map(|sample| sample.weight).collect(),
+        thread_cpu_delta: samples.iter().map(|sample| sample.busy_us).collect(),
+    }
 }

@@ -26,7 +26,8 @@ impl HeapFigures {
         };
         let live = LiveMemory::of(memory, context);
         let is_inside = address as usize + hooks::HEAP_FIGURES_BYTES <= live.len();
-        let is_known = word(live, address, hooks::HEAP_FIGURES_VERSION_AT) as u32 == hooks::HEAP_FIGURES_VERSION;
+        let version = word(live, address, hooks::HEAP_FIGURES_VERSION_AT) & u64::from(u32::MAX);
+        let is_known = version == u64::from(hooks::HEAP_FIGURES_VERSION);
         Self((is_inside && is_known).then_some((memory, address)))
     }
 

@@ -38,6 +38,8 @@ impl Default for HeapProfileOptions {
 /// A profile that is being taken.
 pub(crate) struct Recording {
     state: Mutex<State>,
+    /// Once it was asked for. Locked while it is made, which takes longer than an isolate should wait.
+    text: Mutex<Option<Arc<str>>>,
 }
 
 #[derive(Default)]
@@ -49,7 +51,6 @@ struct State {
     /// Bytes and node.
     samples: Vec<(u64, u32)>,
     ended: bool,
-    text: Option<Arc<str>>,
 }
 
 impl State {
@@ -65,18 +66,6 @@ impl State {
         if self.samples.len() < SAMPLES_MAX {
             self.samples.push((bytes, node));
         }
-    }
-
-    fn text(&mut self) -> Arc<str> {
-        self.ended = true;
-        if let Some(text) = &self.text {
-            return Arc::clone(text);
-        }
-        let text: Arc<str> = self.to_json().to_string().into();
-        self.text = Some(Arc::clone(&text));
-        self.stacks = Stacks::default();
-        self.samples = Vec::new();
-        text
     }
 
     /// V8's sampling heap profile. Stacks are bounded in depth, so the tree is.
@@ -126,6 +115,22 @@ fn is_allocator(frame: &FrameInfo) -> bool {
 }
 
 impl Recording {
+    /// Ends it and gives its text.
+    fn text(&self) -> Arc<str> {
+        let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(text) = &*text {
+            return Arc::clone(text);
+        }
+        let recorded = {
+            let ended = State {
+                ended: true,
+                ..State::default()
+            };
+            std::mem::replace(&mut *self.lock(), ended)
+        };
+        Arc::clone(text.insert(recorded.to_json().to_string().into()))
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -143,7 +148,10 @@ pub(super) fn sample(caller: &mut Caller<'_, IsolateState>, bytes: u64) {
         }
     };
     let backtrace = WasmBacktrace::force_capture(&*caller);
-    recording.lock().add(backtrace.frames(), bytes);
+    let mut state = recording.lock();
+    if !state.ended {
+        state.add(backtrace.frames(), bytes);
+    }
 }
 
 /// A heap profile that is being taken. Dropping it stops it.
@@ -165,7 +173,7 @@ impl HeapProfile {
     /// # Errors
     /// None at present.
     pub async fn stop(&self) -> Result<String> {
-        Ok(self.recording.lock().text().to_string())
+        Ok(self.recording.text().to_string())
     }
 }
 
@@ -194,6 +202,7 @@ fn start(mut context: StoreContextMut<'_, IsolateState>, options: HeapProfileOpt
             depth: options.stack_depth as usize,
             ..State::default()
         }),
+        text: Mutex::default(),
     });
     diagnostics.heap = Some(Arc::clone(&recording));
     let figures = diagnostics.figures;

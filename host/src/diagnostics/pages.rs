@@ -1,6 +1,6 @@
 //! Which pages of a linear memory hold anything, and their bytes.
 //!
-//! Bytes are read one atomic word at a time and never through a reference: pages of shared memory may change meanwhile.
+//! Bytes are read by atomic loads, a word at a time where it can be, and never through a reference: pages of shared memory may change meanwhile.
 //! Pages that were never touched are told by the system's page table and not read, or a memory of 4 GiB with one page
 //! in use would cost a million page faults.
 #![allow(unsafe_code, reason = "reads memory that others may write")]
@@ -57,24 +57,26 @@ impl<'a> LiveMemory<'a> {
     /// Appends the bytes of a range that lies within the memory, and tells whether any of them is not 0.
     pub(super) fn append(self, range: Range<usize>, into: &mut Vec<u8>) -> bool {
         let range = range.start.min(self.len)..range.end.min(self.len);
-        let mut any = 0;
-        let mut at = range.start;
-        into.reserve(range.len());
-        while at < range.end {
-            let address = self.start.wrapping_add(at);
-            if address.addr() % WORD_BYTES == 0 && range.end - at >= WORD_BYTES {
-                // SAFETY: the word is aligned and lies within the memory, which lives as long as `self`.
-                let word = unsafe { &*address.cast::<AtomicU64>() }.load(Ordering::Relaxed);
-                any |= word;
-                into.extend_from_slice(&word.to_ne_bytes());
-                at += WORD_BYTES;
-            } else {
+        let first = into.len();
+        into.resize(first + range.len(), 0);
+        let start = self.start.wrapping_add(range.start);
+        if start.addr() % WORD_BYTES != 0 || range.len() % WORD_BYTES != 0 {
+            let mut any = 0;
+            for (offset, byte) in into[first..].iter_mut().enumerate() {
                 // SAFETY: the byte lies within the memory, which lives as long as `self`.
-                let byte = unsafe { &*address.cast::<AtomicU8>() }.load(Ordering::Relaxed);
-                any |= u64::from(byte);
-                into.push(byte);
-                at += 1;
+                *byte = unsafe { &*start.wrapping_add(offset).cast::<AtomicU8>() }.load(Ordering::Relaxed);
+                any |= *byte;
             }
+            return any != 0;
+        }
+        let mut any = 0;
+        let (words, _) = into[first..].as_chunks_mut::<WORD_BYTES>();
+        for (number, bytes) in words.iter_mut().enumerate() {
+            let address = start.wrapping_add(number * WORD_BYTES);
+            // SAFETY: the word is aligned and lies within the memory, which lives as long as `self`.
+            let word = unsafe { &*address.cast::<AtomicU64>() }.load(Ordering::Relaxed);
+            any |= word;
+            *bytes = word.to_ne_bytes();
         }
         any != 0
     }

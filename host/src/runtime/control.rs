@@ -27,7 +27,9 @@ pub enum ControlRequest {
 }
 
 /// Runs once with the store of an isolate, between two of its instructions.
-pub struct Inspection(Box<dyn FnOnce(StoreContextMut<'_, IsolateState>) + Send>);
+pub struct Inspection(Box<Look>);
+
+type Look = dyn FnOnce(StoreContextMut<'_, IsolateState>) + Send;
 
 impl Inspection {
     /// What `look` looks at is the isolate as it is at its next tick or wait.
