@@ -25,6 +25,7 @@ use crate::handles::Handles;
 use crate::messaging::{self, MessagingState, PortEnd, Transferred};
 use crate::permissions::Permissions;
 use crate::process::{ProcessOptions, ProcessState};
+use crate::shared_memory::SharedMemory;
 use crate::stdio::{Input, Output, PipeReader, PipeWriter, StdioOptions};
 use crate::timers::Timers;
 use crate::wasi;
@@ -279,6 +280,7 @@ impl IsolateBuilder {
                 queue_bytes_max: self.limits.max_queue_bytes,
                 ..MessagingState::default()
             },
+            shared_memory: SharedMemory::new(&self.limits, shared.gone.clone()),
             process,
             threads: self.thread,
             diagnostics: Diagnostics::new(shared),

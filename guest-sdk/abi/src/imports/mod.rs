@@ -198,6 +198,7 @@ areas! {
     messaging,
     worker_threads,
     diagnostics,
+    shared_memory,
 }
 
 /// The area with this name.
