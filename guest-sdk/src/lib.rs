@@ -25,6 +25,7 @@
 //! | [`promise`] | promises that are settled from outside | `Promise.withResolvers` |
 //! | [`stream`] | streams of bytes | `stream` |
 //! | [`worker_threads`] | message channels, broadcast channels, structured clones | `worker_threads` |
+//! | [`shared_memory`] | memory that isolates share, locks and queues in it | `SharedArrayBuffer`, `Atomics` |
 //! | [`events`] | emitters with listeners in order | `events` |
 //! | [`os`] | the machine | `os` |
 //! | [`error`] | errors with Node's names and codes | `Error` |
@@ -47,6 +48,7 @@ pub mod os;
 pub mod process;
 pub mod promise;
 mod rejections;
+pub mod shared_memory;
 pub mod stream;
 mod sys;
 pub mod task;

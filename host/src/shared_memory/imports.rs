@@ -123,6 +123,9 @@ fn register_waits(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()> {
             })
         },
     )?;
+    linker.func_wrap(AREA, "owner_id", |caller: Caller<'_, IsolateState>| {
+        caller.data().shared.thread.number()
+    })?;
     linker.func_wrap(
         AREA,
         "notify",
@@ -388,7 +391,7 @@ async fn wait_owned(
     };
     let result = match (wait, owner) {
         (None, _) => WaitResult::NotEqual,
-        (Some(wait), None) => wait.give_up(WaitResult::OwnerDead),
+        (Some(mut wait), None) => wait.give_up(WaitResult::OwnerDead),
         (Some(mut wait), Some(owner)) => {
             let deadline = deadline(timeout_ms);
             let over = async {

@@ -119,6 +119,8 @@ pub struct ParkedWait {
     buffer: Arc<SharedBuffer>,
     key: Key,
     woken: oneshot::Receiver<()>,
+    /// The isolate goes on: nothing is left to pass on.
+    is_over: bool,
 }
 
 impl ParkedWait {
@@ -130,11 +132,13 @@ impl ParkedWait {
             buffer: Arc::clone(buffer),
             key,
             woken,
+            is_over: false,
         })
     }
 
     /// Ends the wait for another reason: what it gives then.
-    pub fn give_up(&self, reason: WaitResult) -> WaitResult {
+    pub fn give_up(&mut self, reason: WaitResult) -> WaitResult {
+        self.is_over = true;
         match self.buffer.waiters().remove(self.key) {
             true => reason,
             // The notification came first, and has counted it.
@@ -147,13 +151,19 @@ impl Future for ParkedWait {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.woken).poll(context).map(drop)
+        let woken = Pin::new(&mut self.woken).poll(context).map(drop);
+        self.is_over |= woken.is_ready();
+        woken
     }
 }
 
 impl Drop for ParkedWait {
     fn drop(&mut self) {
-        self.buffer.waiters().remove(self.key);
+        let waiters = self.buffer.waiters();
+        if !waiters.remove(self.key) && !self.is_over {
+            // Its isolate was ended between the notification and the next instruction: the next waiter takes its place.
+            waiters.notify(self.key.0, 1);
+        }
     }
 }
 
@@ -256,12 +266,22 @@ mod tests {
     }
 
     #[test]
+    fn a_notification_that_found_a_dying_isolate_goes_to_the_next() {
+        let buffer = buffer();
+        let first = ParkedWait::start(&buffer, 0, || true).unwrap();
+        let mut second = ParkedWait::start(&buffer, 0, || true).unwrap();
+        assert_eq!(buffer.waiters().notify(0, 1), 1);
+        drop(first);
+        assert!(is_woken(&mut second));
+    }
+
+    #[test]
     fn a_notification_before_the_end_of_the_time_counts() {
         let buffer = buffer();
-        let wait = ParkedWait::start(&buffer, 0, || true).unwrap();
+        let mut wait = ParkedWait::start(&buffer, 0, || true).unwrap();
         assert_eq!(buffer.waiters().notify(0, 1), 1);
         assert_eq!(wait.give_up(WaitResult::TimedOut), WaitResult::Woken);
-        let wait = ParkedWait::start(&buffer, 0, || true).unwrap();
+        let mut wait = ParkedWait::start(&buffer, 0, || true).unwrap();
         assert_eq!(wait.give_up(WaitResult::TimedOut), WaitResult::TimedOut);
         assert_eq!(buffer.waiters().notify(0, 1), 0);
     }

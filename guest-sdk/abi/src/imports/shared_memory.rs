@@ -41,6 +41,8 @@ abi! {
         /// As `wait` on a cell of 32 bits that says that the thread `owner` holds a lock; writes 4 to `*result` when that
         /// thread does not run any more.
         fn wait_owned(address: u32, expected: u32, owner: u32, timeout_ms: f64, result: *mut u32) -> u32;
+        /// The number of this thread, which says in a lock word who holds it; 0 is the main thread.
+        fn owner_id() -> u32;
         /// Wakes up to `count` waiters on the cell at `address`, those first that waited longest, and writes
         /// how many to `*woken` (Node: `Atomics.notify`). 4294967295 wakes all. Outside of windows of shared buffers there are
         /// none.
