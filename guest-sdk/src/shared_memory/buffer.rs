@@ -1,11 +1,16 @@
 //! Shared buffers.
 
+use std::any::Any;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
+use nodule_abi::resource::ResourceKind;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
 use super::cell::Cell;
 use crate::error::{Error, Result};
+use crate::messaging::side_list;
 use crate::sys::{self, Window};
 
 /// Memory that isolates share (Node: `SharedArrayBuffer`). Clones are the same buffer, and so is what arrives of it in
@@ -172,6 +177,25 @@ views! {
     as_u32, AtomicU32, "Uint32Array";
     as_i64, AtomicI64, "BigInt64Array";
     as_u64, AtomicU64, "BigUint64Array";
+}
+
+impl Serialize for SharedBuffer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        side_list::serialize_handle(self.state.handle, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for SharedBuffer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let handle = side_list::deserialize_handle(ResourceKind::SharedBuffer, deserializer)?;
+        // In one message the same handle is the same buffer: whoever drops its last clone closes the handle.
+        if let Some(state) = side_list::kept(|state: &State| state.handle == handle) {
+            return Ok(Self { state });
+        }
+        let buffer = Self::of_handle(handle).map_err(de::Error::custom)?;
+        side_list::keep(Rc::clone(&buffer.state) as Rc<dyn Any>);
+        Ok(buffer)
+    }
 }
 
 impl fmt::Debug for SharedBuffer {
