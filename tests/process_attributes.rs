@@ -474,7 +474,7 @@ fn permission(flags: &[&str], steps: &str) -> String {
 
 // proves: process.permission.has, process.permission.scopes, process.option.permission-flags
 #[test]
-fn nothing_is_granted_by_default_but_workers() {
+fn nothing_is_granted_by_default_but_workers_and_shared_memory() {
     let scopes = [
         "fs",
         "fs.read",
@@ -489,14 +489,17 @@ fn nothing_is_granted_by_default_but_workers() {
         "env",
         "sys",
         "signal",
-        "shared_memory",
     ];
     let steps = scopes.map(|scope| format!("has {scope}")).join(" , ");
     let expected: String = scopes.iter().map(|scope| format!("has {scope} -: false\n")).collect();
     assert_eq!(permission(&[], &steps), expected);
     assert_eq!(
-        permission(&[], "has worker , has nonsense"),
-        "has worker -: true\nhas nonsense -: false\n"
+        permission(&[], "has worker , has shared_memory , has nonsense"),
+        "has worker -: true\nhas shared_memory -: true\nhas nonsense -: false\n"
+    );
+    assert_eq!(
+        permission(&["--deny-shared-memory"], "has shared_memory"),
+        "has shared_memory -: false\n"
     );
     assert_eq!(permission(&["--deny-worker"], "has worker"), "has worker -: false\n");
     for (flag, scope) in [
@@ -507,7 +510,6 @@ fn nothing_is_granted_by_default_but_workers() {
         ("--allow-env", "env"),
         ("--allow-sys", "sys"),
         ("--allow-signal", "signal"),
-        ("--allow-shared-memory", "shared_memory"),
     ] {
         assert_eq!(
             permission(&[flag], &format!("has {scope}")),

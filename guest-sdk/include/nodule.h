@@ -155,6 +155,25 @@ enum nodule_resource_kind {
     NODULE_RESOURCE_ARRAY_BUFFER = 10,
 };
 
+/* What nodule_shared_memory_rmw does. */
+enum nodule_atomic_operation {
+    NODULE_ATOMIC_ADD = 0,
+    NODULE_ATOMIC_SUB = 1,
+    NODULE_ATOMIC_AND = 2,
+    NODULE_ATOMIC_OR = 3,
+    NODULE_ATOMIC_XOR = 4,
+    NODULE_ATOMIC_EXCHANGE = 5,
+};
+
+/* How a wait on shared memory ended. */
+enum nodule_wait_result {
+    NODULE_WAIT_WOKEN = 0,
+    NODULE_WAIT_NOT_EQUAL = 1,
+    NODULE_WAIT_TIMED_OUT = 2,
+    NODULE_WAIT_PENDING = 3,
+    NODULE_WAIT_OWNER_DEAD = 4,
+};
+
 /* ---- nodule:error/1 ----
  * Details of the last failure.
  */
@@ -829,19 +848,6 @@ __attribute__((import_module("nodule:worker_threads/1"), import_name("get_enviro
 uint32_t nodule_worker_threads_get_environment_data(const uint8_t *key, uint32_t key_len, uint8_t *buf, uint32_t cap, uint32_t *len, uint32_t *resources, uint32_t resources_cap, uint32_t *resources_len);
 
 /*
- * Compiles a module (binary or text form) and writes its handle. Parks the isolate while it compiles.
- * `ERR_WORKER_INIT_FAILED` for one that is not valid or cannot be linked.
- */
-__attribute__((import_module("nodule:worker_threads/1"), import_name("module_compile")))
-uint32_t nodule_worker_threads_module_compile(const uint8_t *code, uint32_t code_len, uint32_t *module);
-
-/*
- * A handle of the caller's own module.
- */
-__attribute__((import_module("nodule:worker_threads/1"), import_name("module_current")))
-uint32_t nodule_worker_threads_module_current(uint32_t *module);
-
-/*
  * Makes a context: a second instance in this isolate, without grants, that runs while the caller waits for
  * events. `options` and code as in `spawn` (`path`, `module`, `name`, `argv`, `entry` count). Writes 2 numbers to
  * `result`: handle of the context, handle of the port to its `parentPort`. Events as of a worker.
@@ -939,6 +945,147 @@ uint32_t nodule_worker_threads_read_reply(uint32_t reply, uint8_t *buf, uint32_t
  */
 __attribute__((import_module("nodule:diagnostics/1"), import_name("heap_sample")))
 void nodule_diagnostics_heap_sample(uint64_t bytes);
+
+/* ---- nodule:shared_memory/1 ----
+ * Memory that isolates share, and what `Atomics` needs of the host (Node: `SharedArrayBuffer`, `Atomics`).
+ * A window is a range of the guest's own linear memory behind which lie the pages of a buffer: an address in it is a
+ * plain pointer, and atomic instructions there are atomic between isolates.
+ * An atomic access that is not aligned traps (`ERR_WASM_ATOMIC`).
+ * Closing a handle (`nodule:event_loop/1` `close`) unmaps its window.
+ */
+
+/*
+ * Makes a shared buffer of zeros and writes its handle to `*handle`. It can grow to `max_byte_length`;
+ * with 18446744073709551615 it cannot grow.
+ * `RangeError` beyond 4 GiB or when the length is above the maximum, `ENOMEM` above the limits of the isolate.
+ * `ERR_ACCESS_DENIED` when shared memory is denied.
+ */
+__attribute__((import_module("nodule:shared_memory/1"), import_name("create")))
+uint32_t nodule_shared_memory_create(uint64_t byte_length, uint64_t max_byte_length, uint32_t *handle);
+
+/*
+ * Writes the current length to `*result`.
+ */
+__attribute__((import_module("nodule:shared_memory/1"), import_name("byte_length")))
+uint32_t nodule_shared_memory_byte_length(uint32_t handle, uint64_t *result);
+
+/*
+ * Writes the greatest length to `*result`.
+ */
+__attribute__((import_module("nodule:shared_memory/1"), import_name("max_byte_length")))
+uint32_t nodule_shared_memory_max_byte_length(uint32_t handle, uint64_t *result);
+
+/*
+ * Writes 1 to `*result` when the buffer can grow, else 0.
+ */
+__attribute__((import_module("nodule:shared_memory/1"), import_name("is_growable")))
+uint32_t nodule_shared_memory_is_growable(uint32_t handle, uint32_t *result);
+
+/*
+ * Grows a buffer for all that hold it. `RangeError` when it is longer, beyond its maximum, or cannot grow
+ * (then `TypeError`).
+ */
+__attribute__((import_module("nodule:shared_memory/1"), import_name("grow")))
+uint32_t nodule_shared_memory_grow(uint32_t handle, uint64_t byte_length);
+
+/*
+ * Makes a window of the buffer's greatest length and writes its address, a multiple of 65536, to `*address`;
+ * the same address for every handle of the same buffer. Grows the memory of the module when no free range
+ * fits. `ENOMEM` when the memory is full or at its limit, or there are 1,024 windows.
+ * `ERR_ACCESS_DENIED` when shared memory is denied.
+ */
+__attribute__((import_module("nodule:shared_memory/1"), import_name("map")))
+uint32_t nodule_shared_memory_map(uint32_t handle, uint32_t *address);
+
+/*
+ * Ends the use of the window by this handle; with the last use the range holds zeros and is kept for
+ * later windows. Without a window nothing happens.
+ */
+__attribute__((import_module("nodule:shared_memory/1"), import_name("unmap")))
+uint32_t nodule_shared_memory_unmap(uint32_t handle);
+
+/*
+ * Waits while the cell of `bits` (32 or 64) at `address` is not notified (Node: `Atomics.wait`). Writes to
+ * `*result` 0 woken, 1 the cell does not hold `expected`, 2 the time is over. `timeout_ms` may be a fraction; NaN is
+ * for ever, below 0 is 0. `TypeError` outside of windows of shared buffers, `RangeError` behind the length of the
+ * buffer. Parks this isolate only.
+ */
+__attribute__((import_module("nodule:shared_memory/1"), import_name("wait")))
+uint32_t nodule_shared_memory_wait(uint32_t address, uint32_t bits, uint64_t expected, double timeout_ms, uint32_t *result);
+
+/*
+ * As `wait`, without waiting: writes 3 to `*result` and a handle to `*handle`, which gets one event of kind
+ * `WaitDone`, when the cell holds `expected`. The guest closes the handle; closing it earlier ends the wait.
+ * It keeps the isolate alive when the time is finite. `EMFILE` when the handle limit is reached.
+ */
+__attribute__((import_module("nodule:shared_memory/1"), import_name("wait_async")))
+uint32_t nodule_shared_memory_wait_async(uint32_t address, uint32_t bits, uint64_t expected, double timeout_ms, uint32_t *result, uint32_t *handle);
+
+/*
+ * As `wait` on a cell of 32 bits that says that the thread `owner` holds a lock; writes 4 to `*result` when that
+ * thread does not run any more.
+ */
+__attribute__((import_module("nodule:shared_memory/1"), import_name("wait_owned")))
+uint32_t nodule_shared_memory_wait_owned(uint32_t address, uint32_t expected, uint32_t owner, double timeout_ms, uint32_t *result);
+
+/*
+ * The number of this thread, which says in a lock word who holds it; 0 is the main thread.
+ */
+__attribute__((import_module("nodule:shared_memory/1"), import_name("owner_id")))
+uint32_t nodule_shared_memory_owner_id(void);
+
+/*
+ * Wakes up to `count` waiters on the cell at `address`, those first that waited longest, and writes
+ * how many to `*woken` (Node: `Atomics.notify`). 4294967295 wakes all. Outside of windows of shared buffers there are
+ * none.
+ */
+__attribute__((import_module("nodule:shared_memory/1"), import_name("notify")))
+uint32_t nodule_shared_memory_notify(uint32_t address, uint32_t count, uint32_t *woken);
+
+/*
+ * Reads the cell of `bits` (8, 16, 32, 64) at `address`, for guests without atomic instructions.
+ */
+__attribute__((import_module("nodule:shared_memory/1"), import_name("load")))
+uint32_t nodule_shared_memory_load(uint32_t address, uint32_t bits, uint64_t *result);
+
+/*
+ * Writes the cell of `bits` at `address`.
+ */
+__attribute__((import_module("nodule:shared_memory/1"), import_name("store")))
+uint32_t nodule_shared_memory_store(uint32_t address, uint32_t bits, uint64_t value);
+
+/*
+ * Changes the cell of `bits` at `address` and writes its old value to `*result`. `operation` is a number of
+ * `nodule_atomic_operation`.
+ */
+__attribute__((import_module("nodule:shared_memory/1"), import_name("rmw")))
+uint32_t nodule_shared_memory_rmw(uint32_t address, uint32_t bits, uint32_t operation, uint64_t operand, uint64_t *result);
+
+/*
+ * Writes `replacement` to the cell of `bits` at `address` when it holds `expected`, and its old value to
+ * `*result` in any case.
+ */
+__attribute__((import_module("nodule:shared_memory/1"), import_name("compare_exchange")))
+uint32_t nodule_shared_memory_compare_exchange(uint32_t address, uint32_t bits, uint64_t expected, uint64_t replacement, uint64_t *result);
+
+/*
+ * Makes an ArrayBuffer of zeros that lies in pages of its own, in a window at `*address`: moving it to another
+ * isolate copies nothing. Errors as of `create` and `map`, but nothing is denied. Closing the handle frees it.
+ */
+__attribute__((import_module("nodule:shared_memory/1"), import_name("array_buffer_create")))
+uint32_t nodule_shared_memory_array_buffer_create(uint64_t byte_length, uint32_t *handle, uint32_t *address);
+
+/*
+ * Makes the window of a received ArrayBuffer and writes its address to `*address`. Errors as of `map`.
+ */
+__attribute__((import_module("nodule:shared_memory/1"), import_name("array_buffer_map")))
+uint32_t nodule_shared_memory_array_buffer_map(uint32_t handle, uint32_t *address);
+
+/*
+ * Writes the length of an ArrayBuffer to `*result`.
+ */
+__attribute__((import_module("nodule:shared_memory/1"), import_name("array_buffer_byte_length")))
+uint32_t nodule_shared_memory_array_buffer_byte_length(uint32_t handle, uint64_t *result);
 
 #ifdef __cplusplus
 }

@@ -27,6 +27,7 @@
 //! | [`worker_threads`] | message channels, broadcast channels, structured clones | `worker_threads` |
 //! | [`locks`] | locks of the process's threads | `worker_threads.locks` |
 //! | [`abort`] | giving operations up | `AbortController` |
+//! | [`shared_memory`] | memory that isolates share, locks and queues in it | `SharedArrayBuffer`, `Atomics` |
 //! | [`events`] | emitters with listeners in order | `events` |
 //! | [`os`] | the machine | `os` |
 //! | [`error`] | errors with Node's names and codes | `Error` |
@@ -51,6 +52,7 @@ pub mod os;
 pub mod process;
 pub mod promise;
 mod rejections;
+pub mod shared_memory;
 pub mod stream;
 mod sys;
 pub mod task;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 use nodule_abi::resource::ResourceKind;
@@ -13,6 +14,9 @@ use crate::messaging::broadcast::Member;
 use crate::runtime::Module;
 use crate::stdio::{ReadStream, WriteStream};
 use crate::worker_threads::{Reply, ThreadMessageRequest, Worker};
+
+use crate::shared_memory::waiters::EventWait;
+use crate::shared_memory::{ArrayPages, SharedBuffer};
 
 /// A number naming a resource of one isolate. Starts at 1 and is never reused.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -92,6 +96,12 @@ pub enum Resource {
     ThreadMessage(ThreadMessageRequest),
     /// An answer about a worker.
     Reply(Reply),
+    /// A shared buffer.
+    SharedBuffer(Arc<SharedBuffer>),
+    /// An ArrayBuffer in pages of its own.
+    ArrayBuffer(ArrayPages),
+    /// An asynchronous wait on shared memory; nothing yet while it is being started.
+    Wait(Option<EventWait>),
 }
 
 impl Resource {
@@ -104,7 +114,14 @@ impl Resource {
             Self::Port(_) => Some("MessagePort"),
             Self::Broadcast(_) => Some("BroadcastChannel"),
             Self::Worker(_) => Some("Worker"),
-            Self::Lock(_) | Self::SideModule(_) | Self::Module(_) | Self::ThreadMessage(_) | Self::Reply(_) => None,
+            Self::Wait(_) => Some("AtomicsWaitAsync"),
+            Self::Lock(_)
+            | Self::SideModule(_)
+            | Self::Module(_)
+            | Self::ThreadMessage(_)
+            | Self::Reply(_)
+            | Self::SharedBuffer(_)
+            | Self::ArrayBuffer(_) => None,
         }
     }
 
@@ -113,6 +130,8 @@ impl Resource {
         match self {
             Self::Port(_) => Some(ResourceKind::Port),
             Self::Module(_) => Some(ResourceKind::Module),
+            Self::SharedBuffer(_) => Some(ResourceKind::SharedBuffer),
+            Self::ArrayBuffer(_) => Some(ResourceKind::ArrayBuffer),
             Self::Timer { .. }
             | Self::Stdin
             | Self::Reader(_)
@@ -122,7 +141,8 @@ impl Resource {
             | Self::Broadcast(_)
             | Self::Worker(_)
             | Self::ThreadMessage(_)
-            | Self::Reply(_) => None,
+            | Self::Reply(_)
+            | Self::Wait(_) => None,
         }
     }
 }

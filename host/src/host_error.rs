@@ -61,7 +61,12 @@ pub fn respond(caller: &mut Caller<'_, IsolateState>, result: Result<(), HostErr
             ))
         }
     };
-    let code = record.error_code().unwrap_or(ErrorCode::Internal);
+    let code = record.error_code().unwrap_or(match &*record.name {
+        // Those of JavaScript itself, which have no code.
+        "TypeError" => ErrorCode::InvalidArgType,
+        "RangeError" => ErrorCode::OutOfRange,
+        _ => ErrorCode::Internal,
+    });
     caller.data_mut().last_error = Some(record);
     Ok(u32::from(code.number()))
 }

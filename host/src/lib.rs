@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`runtime`] | [`Host`], [`Module`], [`Isolate`], [`Plugin`], [`Limits`]: from bytes to a running guest and its end |
 //! | [`permissions`] | [`Permissions`]: what a guest may do |
-//! | [`process`], [`os`], [`timers`], [`event_loop`], [`stdio`], [`locks`] | the API areas: behaviour, and `imports.rs` with what guests call |
+//! | [`process`], [`os`], [`timers`], [`event_loop`], [`stdio`], [`locks`], [`shared_memory`] | the API areas: behaviour, and `imports.rs` with what guests call |
 //! | [`diagnostics`] | snapshots, statistics and profiles of a running isolate, from outside |
 //! | [`wasi`] | WASI preview 1 |
 //! | [`cli`], [`exit_code`] | the command line, the exit codes of the binary |
@@ -72,6 +72,7 @@ pub mod os;
 pub mod permissions;
 pub mod process;
 pub mod runtime;
+pub mod shared_memory;
 mod spawn_tied;
 pub mod stdio;
 pub mod timers;

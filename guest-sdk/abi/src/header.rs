@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::atomic::{AtomicOperation, WaitResult};
 use crate::error::ErrorCode;
 use crate::event::EventKind;
 use crate::imports::{AREAS, Area, Import};
@@ -44,6 +45,14 @@ pub fn c_header() -> String {
     text.push_str("};\n\n/* Kinds of the entries of a message's side list. */\nenum nodule_resource_kind {\n");
     for (kind, name) in ResourceKind::ALL {
         text.push_str(&format!("    NODULE_RESOURCE_{name} = {},\n", *kind as u32));
+    }
+    text.push_str("};\n\n/* What nodule_shared_memory_rmw does. */\nenum nodule_atomic_operation {\n");
+    for (operation, name) in AtomicOperation::ALL {
+        text.push_str(&format!("    NODULE_ATOMIC_{name} = {},\n", *operation as u32));
+    }
+    text.push_str("};\n\n/* How a wait on shared memory ended. */\nenum nodule_wait_result {\n");
+    for (result, name) in WaitResult::ALL {
+        text.push_str(&format!("    NODULE_WAIT_{name} = {},\n", *result as u32));
     }
     text.push_str("};\n");
     for area in AREAS {

@@ -8,6 +8,7 @@
 //! | [`imports`] | the import table: every function a guest may import, with its documentation |
 //! | [`event`] | the fixed-size record that `nodule:event_loop/1` `wait` returns |
 //! | [`error`] | error numbers, Node's error codes and the error record |
+//! | [`atomic`] | numbers of atomic operations and of the results of waits |
 //! | [`resource`] | what a message carries beside its bytes |
 //! | [`value`] | structured values as CBOR |
 //! | [`signal`] | signal names and numbers |
@@ -17,6 +18,7 @@
 #![no_std]
 extern crate alloc;
 
+pub mod atomic;
 pub mod error;
 pub mod event;
 pub mod header;

@@ -64,6 +64,12 @@ pub const ENVIRONMENT_DATA_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const THREAD_MESSAGES_LEN_MAX: usize = 64 * 1024;
 /// Bytes of the messages of other threads that wait for a thread.
 pub const THREAD_MESSAGES_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most windows of shared memory an isolate has at a time.
+pub const WINDOWS_MAX: usize = 1024;
+/// Longest shared buffer or page-backed ArrayBuffer.
+pub const SHARED_BUFFER_BYTES_MAX: u64 = 4 << 30;
+/// ArrayBuffers of the SDK from this size on lie in pages of their own.
+pub const PAGE_BACKED_BYTES_MIN: usize = 64 * 1024;
 
 const _: () = assert!(HOOK_BUFFER_BYTES >= ERROR_RECORD_BYTES_MAX as usize);
 const _: () = assert!(VALUE_BYTES_MAX >= ERROR_RECORD_BYTES_MAX);

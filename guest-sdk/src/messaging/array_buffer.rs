@@ -1,16 +1,19 @@
 //! Buffers that can move.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 
 use nodule_abi::error::ErrorCode;
+use nodule_abi::resource::ResourceKind;
 use nodule_abi::value::{self, Value};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::side_list::clone_error;
+use super::side_list::{self, clone_error};
 use super::transfer::{Transfer, Transferable, data_clone};
 use crate::error::{Error, Result};
+use crate::shared_memory::Paged;
 use crate::sys::IsolateCell;
 
 /// A buffer of bytes with an identity (Node: `ArrayBuffer`): clones of this are the same buffer. In a transfer list it
@@ -33,14 +36,64 @@ pub struct ArrayBuffer {
 
 struct State {
     /// Nothing when detached.
-    buffer: IsolateCell<Option<value::ArrayBuffer>>,
+    buffer: IsolateCell<Option<Storage>>,
     is_untransferable: Cell<bool>,
 }
 
+impl State {
+    /// The handle of its pages, if it has any of its own.
+    fn handle(&self) -> Option<u32> {
+        self.buffer
+            .try_with(|buffer| buffer.as_ref().and_then(Storage::handle))
+            .flatten()
+    }
+}
+
+/// Where the bytes are.
+enum Storage {
+    /// In the memory of the allocator.
+    Heap(value::ArrayBuffer),
+    /// In pages of their own, which move without being copied.
+    Paged(Paged),
+}
+
+impl Storage {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Heap(buffer) => &buffer.bytes,
+            Self::Paged(pages) => pages.bytes(),
+        }
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Heap(buffer) => &mut buffer.bytes,
+            Self::Paged(pages) => pages.bytes_mut(),
+        }
+    }
+
+    fn handle(&self) -> Option<u32> {
+        match self {
+            Self::Heap(_) => None,
+            Self::Paged(pages) => Some(pages.handle()),
+        }
+    }
+}
+
 impl ArrayBuffer {
-    /// A buffer of zeroes.
+    /// A buffer of zeroes. From 64 KiB on it has pages of its own: moving it to another isolate copies nothing.
     pub fn new(len_bytes: usize) -> Self {
-        vec![0; len_bytes].into()
+        match Paged::zeros(len_bytes) {
+            Some(pages) => Self::of(Storage::Paged(pages)),
+            None => Self::of_bytes(vec![0; len_bytes]),
+        }
+    }
+
+    fn of_bytes(bytes: Vec<u8>) -> Self {
+        Self::of(Storage::Heap(value::ArrayBuffer {
+            bytes,
+            max_byte_length: None,
+        }))
     }
 
     /// A buffer of zeroes that [`Self::resize`] can make as long as `max_len_bytes`.
@@ -51,13 +104,13 @@ impl ArrayBuffer {
         if len_bytes > max_len_bytes {
             return Err(range_error());
         }
-        Ok(Self::of(value::ArrayBuffer {
+        Ok(Self::of(Storage::Heap(value::ArrayBuffer {
             bytes: vec![0; len_bytes],
             max_byte_length: u64::try_from(max_len_bytes).ok(),
-        }))
+        })))
     }
 
-    fn of(buffer: value::ArrayBuffer) -> Self {
+    fn of(buffer: Storage) -> Self {
         Self {
             state: Rc::new(State {
                 buffer: IsolateCell::new(Some(buffer)),
@@ -66,7 +119,19 @@ impl ArrayBuffer {
         }
     }
 
-    fn with<R>(&self, use_buffer: impl FnOnce(&mut value::ArrayBuffer) -> R) -> Result<R> {
+    /// The buffer of pages that a message brought. In one message the same pages are the same buffer: there are never
+    /// two that lend the bytes.
+    fn of_handle(handle: u32) -> Result<Self> {
+        let known = side_list::kept(|state: &State| state.handle() == Some(handle));
+        if let Some(state) = known {
+            return Ok(Self { state });
+        }
+        let buffer = Self::of(Storage::Paged(Paged::of_handle(handle)?));
+        side_list::keep(Rc::clone(&buffer.state) as Rc<dyn Any>);
+        Ok(buffer)
+    }
+
+    fn with<R>(&self, use_buffer: impl FnOnce(&mut Storage) -> R) -> Result<R> {
         let result = self.state.buffer.try_with(|buffer| buffer.as_mut().map(use_buffer));
         match result {
             Some(Some(result)) => Ok(result),
@@ -77,7 +142,7 @@ impl ArrayBuffer {
 
     /// Its length in bytes; 0 when it is detached (Node: `byteLength`).
     pub fn byte_length(&self) -> usize {
-        self.with(|buffer| buffer.bytes.len()).unwrap_or(0)
+        self.with(|buffer| buffer.bytes().len()).unwrap_or(0)
     }
 
     /// Whether it was moved.
@@ -90,7 +155,7 @@ impl ArrayBuffer {
     /// # Errors
     /// `TypeError` when it is detached, or when this is called within a use of the same buffer.
     pub fn read<R>(&self, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
-        self.with(|buffer| read(&buffer.bytes))
+        self.with(|buffer| read(buffer.bytes()))
     }
 
     /// Lets `write` change the bytes.
@@ -98,7 +163,7 @@ impl ArrayBuffer {
     /// # Errors
     /// As [`Self::read`].
     pub fn write<R>(&self, write: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
-        self.with(|buffer| write(&mut buffer.bytes))
+        self.with(|buffer| write(buffer.bytes_mut()))
     }
 
     /// A copy of the bytes.
@@ -114,12 +179,17 @@ impl ArrayBuffer {
     /// # Errors
     /// `TypeError` when it is not resizable or detached, `RangeError` beyond its maximum.
     pub fn resize(&self, len_bytes: usize) -> Result<()> {
-        self.with(|buffer| match buffer.max_byte_length {
-            None => Err(Error::new("The ArrayBuffer is not resizable").named("TypeError")),
-            Some(max) if len_bytes as u64 > max => Err(range_error()),
-            Some(_) => {
-                buffer.bytes.resize(len_bytes, 0);
-                Ok(())
+        self.with(|storage| {
+            let Storage::Heap(buffer) = storage else {
+                return Err(not_resizable());
+            };
+            match buffer.max_byte_length {
+                None => Err(not_resizable()),
+                Some(max) if len_bytes as u64 > max => Err(range_error()),
+                Some(_) => {
+                    buffer.bytes.resize(len_bytes, 0);
+                    Ok(())
+                }
             }
         })?
     }
@@ -133,16 +203,24 @@ impl ArrayBuffer {
     }
 }
 
+fn not_resizable() -> Error {
+    Error::new("The ArrayBuffer is not resizable").named("TypeError")
+}
+
 fn range_error() -> Error {
     Error::with_code(ErrorCode::OutOfRange, "Invalid array buffer length").named("RangeError")
 }
 
+/// Large ones are copied once, into pages of their own.
 impl From<Vec<u8>> for ArrayBuffer {
     fn from(bytes: Vec<u8>) -> Self {
-        Self::of(value::ArrayBuffer {
-            bytes,
-            max_byte_length: None,
-        })
+        match Paged::zeros(bytes.len()) {
+            Some(mut pages) => {
+                pages.bytes_mut().copy_from_slice(&bytes);
+                Self::of(Storage::Paged(pages))
+            }
+            None => Self::of_bytes(bytes),
+        }
     }
 }
 
@@ -154,10 +232,25 @@ impl fmt::Debug for ArrayBuffer {
     }
 }
 
+/// What a message gets of a buffer: its bytes, or its pages when they move with it.
+enum Encoding {
+    Bytes(value::ArrayBuffer),
+    Pages(u32),
+}
+
 impl Serialize for ArrayBuffer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.with(|buffer| Value::ArrayBuffer(buffer.clone())) {
-            Ok(value) => value.serialize(serializer),
+        let encoding = self.with(|storage| match storage {
+            Storage::Heap(buffer) => Encoding::Bytes(buffer.clone()),
+            Storage::Paged(pages) if side_list::has_handle(pages.handle()) => Encoding::Pages(pages.handle()),
+            Storage::Paged(pages) => Encoding::Bytes(value::ArrayBuffer {
+                bytes: pages.bytes().to_vec(),
+                max_byte_length: None,
+            }),
+        });
+        match encoding {
+            Ok(Encoding::Bytes(buffer)) => Value::ArrayBuffer(buffer).serialize(serializer),
+            Ok(Encoding::Pages(handle)) => side_list::serialize_handle(handle, serializer),
             Err(_) => Err(clone_error(data_clone(
                 "An ArrayBuffer is detached and could not be cloned.",
             ))),
@@ -168,11 +261,15 @@ impl Serialize for ArrayBuffer {
 impl<'de> Deserialize<'de> for ArrayBuffer {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
+        let value = match value {
+            Value::Shared(_, inner) => *inner,
+            value => value,
+        };
         match value {
-            Value::ArrayBuffer(buffer) => Ok(Self::of(buffer)),
-            Value::Shared(_, inner) => match *inner {
-                Value::ArrayBuffer(buffer) => Ok(Self::of(buffer)),
-                other => Err(expected(&other)),
+            Value::ArrayBuffer(buffer) => Ok(Self::of(Storage::Heap(buffer))),
+            Value::Resource(place) => match side_list::claim(place as usize, ResourceKind::ArrayBuffer) {
+                Some(handle) => Self::of_handle(handle).map_err(de::Error::custom),
+                None => Err(expected(&value)),
             },
             other => Err(expected(&other)),
         }
@@ -185,7 +282,7 @@ fn expected<E: de::Error>(value: &Value) -> E {
 
 impl Transfer for ArrayBuffer {
     fn handle(&self) -> Option<u32> {
-        None
+        self.state.handle()
     }
 
     fn identity(&self) -> (*const (), &'static str) {
@@ -201,8 +298,10 @@ impl Transfer for ArrayBuffer {
     }
 
     fn detach(&self) {
-        let buffer = self.state.buffer.try_with(Option::take);
-        drop(buffer);
+        match self.state.buffer.try_with(Option::take).flatten() {
+            Some(Storage::Paged(pages)) => pages.forget(),
+            other => drop(other),
+        }
     }
 }
 

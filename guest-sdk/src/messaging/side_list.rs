@@ -92,6 +92,12 @@ pub(crate) fn serialize_handle<S: Serializer>(handle: u32, serializer: S) -> Res
     }
 }
 
+/// Whether `handle` is in the side list of the message that is being encoded, as what is in a transfer list is from the
+/// start.
+pub(crate) fn has_handle(handle: u32) -> bool {
+    outgoing(|list| list.as_ref().is_some_and(|list| list.places.contains_key(&handle)))
+}
+
 /// Makes `error` the result of posting the message that is being encoded: for types whose `Serialize` can fail with an
 /// error that has a name and a code.
 ///
@@ -166,7 +172,8 @@ pub(crate) fn deserialize_handle<'de, D: Deserializer<'de>>(
     claim(*place as usize, kind).ok_or_else(|| de::Error::custom(format_args!("there is no such {}", kind.name())))
 }
 
-fn claim(place: usize, kind: ResourceKind) -> Option<u32> {
+/// Claims the resource at a place, if it is of this kind.
+pub(crate) fn claim(place: usize, kind: ResourceKind) -> Option<u32> {
     incoming(|list| {
         let entry = list.as_mut()?.entries.get_mut(place)?;
         if entry.kind != Some(kind) {
@@ -181,6 +188,14 @@ fn claim(place: usize, kind: ResourceKind) -> Option<u32> {
 pub(crate) fn claim_all(kind: ResourceKind) -> Vec<u32> {
     let count = incoming(|list| list.as_ref().map_or(0, |list| list.entries.len()));
     (0..count).filter_map(|place| claim(place, kind)).collect()
+}
+
+/// What was made of a resource of this message before, if `is_it`.
+pub(crate) fn kept<T: 'static>(is_it: impl Fn(&T) -> bool) -> Option<Rc<T>> {
+    incoming(|list| {
+        let mut kept = list.as_ref()?.kept.iter().cloned();
+        kept.find_map(|resource| resource.downcast::<T>().ok().filter(|resource| is_it(resource)))
+    })
 }
 
 /// Keeps what was made of a resource until the message is dealt with.

@@ -10,6 +10,7 @@ mod hooks;
 pub(crate) mod messaging;
 pub(crate) mod process;
 mod resources;
+mod shared_memory;
 pub(crate) mod worker_threads;
 
 use nodule_abi::error::{ErrorCode, ErrorRecord};
@@ -23,6 +24,7 @@ pub(crate) use alloc::heap_used;
 pub(crate) use cell::IsolateCell;
 pub(crate) use hooks::install_panic_hook;
 pub(crate) use resources::*;
+pub(crate) use shared_memory::*;
 
 use crate::error::{Error, Result};
 

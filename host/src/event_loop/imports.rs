@@ -136,6 +136,7 @@ fn has_ref(caller: &mut Caller<'_, IsolateState>, handle: u32, out: u32) -> Resu
 
 fn close(state: &mut IsolateState, handle: Handle) -> Result<(), HostError> {
     state.messaging.marks.remove(&handle);
+    state.shared_memory.unmap(handle)?;
     match state.handles.remove(handle)? {
         Resource::Timer { .. } => state.timers.clear(handle),
         Resource::Stdin => state.stdio.close_stdin(),
@@ -147,6 +148,7 @@ fn close(state: &mut IsolateState, handle: Handle) -> Result<(), HostError> {
         Resource::Port(_) | Resource::Broadcast(_) | Resource::Module(_) => {}
         // A worker runs on; a message to a thread may still arrive; an answer is given up.
         Resource::Worker(_) | Resource::ThreadMessage(_) | Resource::Reply(_) => {}
+        Resource::SharedBuffer(_) | Resource::ArrayBuffer(_) | Resource::Wait(_) => {}
     }
     Ok(())
 }

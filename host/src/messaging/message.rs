@@ -7,6 +7,7 @@ use nodule_abi::resource::ResourceKind;
 
 use super::port::PortEnd;
 use crate::runtime::Module;
+use crate::shared_memory::{ArrayPages, SharedBuffer};
 
 /// Something sent. Dropping it closes the ports in it.
 #[derive(Debug)]
@@ -24,6 +25,10 @@ pub enum Transferred {
     Port(PortEnd),
     /// A compiled module.
     Module(Module),
+    /// A shared buffer.
+    SharedBuffer(Arc<SharedBuffer>),
+    /// The pages of an ArrayBuffer.
+    ArrayBuffer(ArrayPages),
 }
 
 /// What a message costs beside its bytes, and an entry of its side list: what the host allocates for them.
@@ -59,14 +64,17 @@ impl Transferred {
         match self {
             Self::Port(_) => ResourceKind::Port,
             Self::Module(_) => ResourceKind::Module,
+            Self::SharedBuffer(_) => ResourceKind::SharedBuffer,
+            Self::ArrayBuffer(_) => ResourceKind::ArrayBuffer,
         }
     }
 
     /// A second one, of kinds that are shared by cloning.
     pub fn share(&self) -> Option<Self> {
         match self {
-            Self::Port(_) => None,
+            Self::Port(_) | Self::ArrayBuffer(_) => None,
             Self::Module(module) => Some(Self::Module(module.clone())),
+            Self::SharedBuffer(buffer) => Some(Self::SharedBuffer(Arc::clone(buffer))),
         }
     }
 }

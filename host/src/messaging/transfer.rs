@@ -1,6 +1,7 @@
 //! What a message may carry, in the order of the specification: nothing is taken before everything is checked.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 use nodule_abi::imports::messaging::marks;
@@ -123,6 +124,7 @@ pub(super) fn take(state: &mut IsolateState, resources: &[Handle], list: &[Handl
     for handle in resources {
         taken.push(match state.handles.get(*handle)? {
             Resource::Module(module) => Transferred::Module(module.clone()),
+            Resource::SharedBuffer(buffer) => Transferred::SharedBuffer(Arc::clone(buffer)),
             _ => detach(state, *handle)?,
         });
     }
@@ -139,6 +141,8 @@ pub(super) fn take(state: &mut IsolateState, resources: &[Handle], list: &[Handl
 
 /// Takes one resource that moves out of the isolate.
 fn detach(state: &mut IsolateState, handle: Handle) -> Result<Transferred> {
+    // The window of an ArrayBuffer, which would show the pages to the sender still.
+    state.shared_memory.unmap(handle)?;
     state.messaging.marks.remove(&handle);
     match state.handles.remove(handle)? {
         Resource::Port(mut end) => {
@@ -146,7 +150,10 @@ fn detach(state: &mut IsolateState, handle: Handle) -> Result<Transferred> {
             Ok(Transferred::Port(end))
         }
         Resource::Module(module) => Ok(Transferred::Module(module)),
-        Resource::Timer { .. }
+        Resource::SharedBuffer(buffer) => Ok(Transferred::SharedBuffer(buffer)),
+        Resource::ArrayBuffer(pages) => Ok(Transferred::ArrayBuffer(pages)),
+        Resource::Wait(_)
+        | Resource::Timer { .. }
         | Resource::Stdin
         | Resource::Reader(_)
         | Resource::Writer(_)
@@ -171,6 +178,9 @@ pub(crate) fn admit(state: &mut IsolateState, resource: Transferred) -> Result<(
     let handle = match resource {
         Transferred::Port(end) => own_port(state, end)?,
         Transferred::Module(module) => state.handles.insert(Resource::Module(module), false)?,
+        // Without the grant it cannot be mapped.
+        Transferred::SharedBuffer(buffer) => state.handles.insert(Resource::SharedBuffer(buffer), false)?,
+        Transferred::ArrayBuffer(pages) => state.handles.insert(Resource::ArrayBuffer(pages), false)?,
     };
     Ok((handle, kind))
 }

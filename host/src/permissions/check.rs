@@ -49,7 +49,7 @@ capability_checks! {
     CheckedChild = check_child, Child, "ChildProcess", "start a nodule child";
     CheckedWorker = check_worker, Worker, "WorkerThreads", "create a worker";
     CheckedSys = check_sys, Sys, "Sys", "use what is the system's";
-    CheckedSharedMemory = check_shared_memory, SharedMemory, "SharedMemory", "attach a shared buffer";
+    CheckedSharedMemory = check_shared_memory, SharedMemory, "SharedMemory", "use shared memory";
     CheckedInspector = check_inspector, Inspector, "Inspector", "open the inspector";
     CheckedFfi = check_ffi, Ffi, "FFI", "call a native library";
     CheckedWasi = check_wasi, Wasi, "WASI", "create a WASI instance";

@@ -1,7 +1,7 @@
 //! What an isolate may do, and the checks that every guarded import asks.
 //!
-//! Nothing is granted by default but workers (argv, standard streams, clocks, randomness and memory
-//! within limits need no grant). Grants only shrink: [`Permissions::drop`] gives one up for good,
+//! Nothing is granted by default but workers and shared memory (argv, standard streams, clocks, randomness and
+//! memory within limits need no grant). Grants only shrink: [`Permissions::drop`] gives one up for good,
 //! and [`Permissions::narrow`] gives a worker or child what both its creator has and it wants.
 //!
 //! A check returns a proof value ([`CheckedEnv`], [`CheckedPath`]…) with private fields. The function
@@ -45,7 +45,7 @@ use fs::FsGrants;
 pub enum Capability {
     /// Starting nodule children (`fork`, a wasm module given to `spawn`).
     Child,
-    /// Creating workers; the only one granted by default.
+    /// Creating workers; granted by default.
     Worker,
     /// Reading and changing what is the system's: user and group ids, priorities.
     Sys,
@@ -53,7 +53,7 @@ pub enum Capability {
     Signal,
     /// Loading side modules (`process.dlopen`).
     Addon,
-    /// Attaching shared buffers.
+    /// Creating and attaching shared buffers; granted by default.
     SharedMemory,
     /// Opening the inspector.
     Inspector,
@@ -91,14 +91,21 @@ impl Capability {
             Self::Wasi => "--allow-wasi",
         }
     }
+
+    /// The flag that refuses it, for what is granted by default.
+    pub const fn deny_flag(self) -> Option<&'static str> {
+        match self {
+            Self::Worker => Some("--deny-worker"),
+            Self::SharedMemory => Some("--deny-shared-memory"),
+            Self::Child | Self::Sys | Self::Signal | Self::Addon | Self::Inspector | Self::Ffi | Self::Wasi => None,
+        }
+    }
 }
 
-/// The flag that refuses what is granted by default.
-const DENY_WORKER: &str = "--deny-worker";
 /// The flag that grants everything.
 const ALLOW_ALL: &str = "-A";
 
-/// What one isolate is granted. By default nothing but workers.
+/// What one isolate is granted. By default nothing but workers and shared memory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Permissions {
     fs: FsGrants,
@@ -117,7 +124,7 @@ impl Default for Permissions {
 
 /// Building. Every method takes what it grants and adds it to what is granted already.
 impl Permissions {
-    /// Grants nothing but workers: the default of every isolate.
+    /// Grants nothing but workers and shared memory: the default of every isolate.
     pub fn none() -> Self {
         let nothing = Self {
             fs: FsGrants::default(),
@@ -126,7 +133,7 @@ impl Permissions {
             env: Grant::None,
             capabilities: [false; Capability::ALL.len()],
         };
-        nothing.allow(Capability::Worker)
+        nothing.allow(Capability::Worker).allow(Capability::SharedMemory)
     }
 
     /// Grants everything, the whole file system under its own names included (`-A`).
@@ -143,14 +150,14 @@ impl Permissions {
         Ok(all)
     }
 
-    /// Default: only [`Capability::Worker`]. Grants a capability.
+    /// Default: only [`Capability::Worker`] and [`Capability::SharedMemory`]. Grants a capability.
     #[must_use]
     pub fn allow(mut self, capability: Capability) -> Self {
         self.capabilities[capability as usize] = true;
         self
     }
 
-    /// Default: all but [`Capability::Worker`] are denied. Denies a capability.
+    /// Default: all but [`Capability::Worker`] and [`Capability::SharedMemory`] are denied. Denies a capability.
     #[must_use]
     pub fn deny(mut self, capability: Capability) -> Self {
         self.capabilities[capability as usize] = false;
@@ -302,14 +309,13 @@ impl Permissions {
             self.run.flags("--allow-run"),
             self.env.flags("--allow-env"),
         ];
-        let capabilities =
-            Capability::ALL
-                .into_iter()
-                .filter_map(|capability| match (capability, self.allows(capability)) {
-                    (Capability::Worker, true) => None,
-                    (Capability::Worker, false) => Some(DENY_WORKER.to_owned()),
-                    (_, granted) => granted.then(|| capability.flag().to_owned()),
-                });
+        let capabilities = Capability::ALL.into_iter().filter_map(|capability| {
+            match (capability.deny_flag(), self.allows(capability)) {
+                (Some(_), true) | (None, false) => None,
+                (Some(deny), false) => Some(deny.to_owned()),
+                (None, true) => Some(capability.flag().to_owned()),
+            }
+        });
         let dirs = self.fs.iter().map(DirGrant::flag);
         dirs.chain(lists.into_iter().flatten()).chain(capabilities).collect()
     }
@@ -328,9 +334,12 @@ impl Permissions {
             None => (text, None),
         };
         let capability = Capability::ALL.into_iter().find(|capability| capability.flag() == flag);
+        let denied = |capability: &Capability| capability.deny_flag() == Some(flag);
+        if let (None, Some(denied)) = (value, Capability::ALL.into_iter().find(denied)) {
+            return Ok(self.deny(denied));
+        }
         match (flag, value, capability) {
             (ALLOW_ALL, None, _) => self.fs.iter().cloned().try_fold(Self::all()?, Self::with_dir),
-            (DENY_WORKER, None, _) => Ok(self.deny(Capability::Worker)),
             ("--dir", Some(value), _) => self.with_dir(DirGrant::parse(value)?),
             ("--allow-net", value, _) => Ok(self.allow_net(Self::parse_net(value.unwrap_or_default())?)),
             ("--allow-run", value, _) => Ok(self.allow_run(Self::parse_run(value.unwrap_or_default())?)),

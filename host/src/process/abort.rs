@@ -7,6 +7,7 @@ use wasmtime::{Store, WasmCoreDump};
 
 use super::signals;
 use crate::runtime::{IsolateRole, IsolateState};
+use crate::shared_memory;
 
 /// Unwinds the guest; the process then writes a core dump and dies by the signal.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +44,8 @@ pub fn dump_and_abort(store: &mut Store<IsolateState>, error: &wasmtime::Error, 
         let directory = store.data().process.dump_directory();
         let path = next_path(&directory);
         let name = store.data().module.name().to_string();
+        // The dump reads the memory as one slice, which must not change meanwhile.
+        shared_memory::make_private(store);
         let bytes = dump.serialize(&mut *store, &name);
         match std::fs::write(&path, bytes) {
             Ok(()) => eprintln!("nodule: wasm core dump written to {}", path.display()),

@@ -99,7 +99,8 @@ host_options! {
     "--allow-dlopen": NoValue, Process, CommandLine, "grant loading side modules";
     "--allow-worker": NoValue, Process, CommandLine, "grant starting workers (the default)";
     "--deny-worker": NoValue, Process, CommandLine, "refuse starting workers";
-    "--allow-shared-memory": NoValue, Process, CommandLine, "grant attaching shared buffers";
+    "--allow-shared-memory": NoValue, Process, CommandLine, "grant creating and attaching shared buffers (the default)";
+    "--deny-shared-memory": NoValue, Process, CommandLine, "refuse creating and attaching shared buffers";
     "--allow-all" / "-A": NoValue, Process, CommandLine, "grant everything";
     "--max-memory": Required("SIZE"), Process, Anywhere, "bound of the linear memory of an isolate";
     "--max-table-elements": Required("N"), Process, Anywhere, "bound of the table elements of an isolate";

@@ -26,6 +26,7 @@ use crate::locks::LockClient;
 use crate::messaging::{self, MessagingState, PortEnd, Transferred};
 use crate::permissions::Permissions;
 use crate::process::{ProcessOptions, ProcessState};
+use crate::shared_memory::SharedMemory;
 use crate::stdio::{Input, Output, PipeReader, PipeWriter, StdioOptions};
 use crate::timers::Timers;
 use crate::wasi;
@@ -281,6 +282,7 @@ impl IsolateBuilder {
                 ..MessagingState::default()
             },
             locks: LockClient::default(),
+            shared_memory: SharedMemory::new(&self.limits, shared.gone.clone()),
             process,
             threads: self.thread,
             diagnostics: Diagnostics::new(shared),

@@ -14,6 +14,7 @@ use super::module::Module;
 use super::state::{Exports, IsolateState};
 use super::trap;
 use crate::diagnostics::HeapFigures;
+use crate::guest_memory;
 use crate::process;
 use crate::process::abort::{self, AbortRequest};
 use crate::process::end::{ExitRequest, UncaughtError};
@@ -278,7 +279,7 @@ impl<'a> Lifecycle<'a> {
         let fits = address
             .checked_add(HOOK_BUFFER_BYTES)
             .is_some_and(|end| end <= memory.data_size(&*self.store));
-        if !fits || memory.write(&mut *self.store, address, &bytes).is_err() {
+        if !fits || guest_memory::copy_in(self.store, memory, address, &bytes).is_err() {
             return Verdict::Invalid;
         }
         let len = i32::try_from(bytes.len()).unwrap_or(0);

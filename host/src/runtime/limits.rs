@@ -44,7 +44,7 @@ pub struct Limits {
     pub max_queue_bytes: Option<usize>,
     /// Machine code it runs, side modules included, in bytes. Default: none.
     pub max_code_bytes: Option<usize>,
-    /// Shared buffers it has open. Default: 4,096.
+    /// Shared buffers and page-backed ArrayBuffers that it created and that still exist. Default: 4,096.
     pub max_shared_buffers: usize,
     /// Bytes of those together. Default: 4 GiB.
     pub max_shared_bytes: usize,

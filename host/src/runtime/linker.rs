@@ -6,7 +6,10 @@ use wasmtime::{Engine, InstancePre, Linker, Module, UnknownImportError};
 
 use super::module::ModuleError;
 use super::state::IsolateState;
-use crate::{diagnostics, error_area, event_loop, locks, messaging, os, process, stdio, timers, wasi, worker_threads};
+use crate::{
+    diagnostics, error_area, event_loop, locks, messaging, os, process, shared_memory, stdio, timers, wasi,
+    worker_threads,
+};
 
 /// The linker with everything a guest may import. The list is the table of contents.
 pub fn build(engine: &Engine) -> wasmtime::Result<Linker<IsolateState>> {
@@ -22,6 +25,7 @@ pub fn build(engine: &Engine) -> wasmtime::Result<Linker<IsolateState>> {
     messaging::imports::register(&mut linker)?;
     worker_threads::imports::register(&mut linker)?;
     diagnostics::imports::register(&mut linker)?;
+    shared_memory::imports::register(&mut linker)?;
     Ok(linker)
 }
 

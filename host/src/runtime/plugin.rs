@@ -11,6 +11,7 @@ use super::limits::LimitExceeded;
 use super::metered::{CpuUsage, Metered};
 use super::state::{IsolateShared, IsolateState};
 use super::trap;
+use crate::guest_memory;
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 
 /// An instance of a module. One call runs at a time; the instance keeps its memory between calls.
@@ -98,19 +99,14 @@ impl Plugin {
     pub fn read_memory(&mut self, address: u32, len: usize) -> Result<Vec<u8>> {
         let outside = || ErrorRecord::new(ErrorCode::Efault, "range outside the memory of the plugin");
         let memory = self.store.data().exports.memory.ok_or_else(outside)?;
-        let data = memory.data(&self.store);
-        let start = address as usize;
-        let end = start.checked_add(len).ok_or_else(outside)?;
-        Ok(data.get(start..end).ok_or_else(outside)?.to_vec())
+        guest_memory::copy_out(&self.store, memory, address as usize, len).map_err(|_| outside().into())
     }
 
     /// Copies bytes into the plugin's memory. `EFAULT` when they do not fit.
     pub fn write_memory(&mut self, address: u32, bytes: &[u8]) -> Result<()> {
         let outside = || ErrorRecord::new(ErrorCode::Efault, "range outside the memory of the plugin");
         let memory = self.store.data().exports.memory.ok_or_else(outside)?;
-        memory
-            .write(&mut self.store, address as usize, bytes)
-            .map_err(|_| outside().into())
+        guest_memory::copy_in(&mut self.store, memory, address as usize, bytes).map_err(|_| outside().into())
     }
 
     /// The embedder's values and the isolate's facts.
@@ -121,6 +117,11 @@ impl Plugin {
     /// The embedder's values, to change them.
     pub fn state_mut(&mut self) -> &mut IsolateState {
         self.store.data_mut()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn store(&self) -> &Store<IsolateState> {
+        &self.store
     }
 
     /// Its id.

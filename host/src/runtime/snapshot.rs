@@ -10,6 +10,7 @@ use super::isolate::IsolateBuilder;
 use super::metered::Metered;
 use super::state::{IsolateShared, IsolateState};
 use super::trap;
+use crate::guest_memory;
 
 /// A snapshot could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +104,13 @@ impl InstanceState for State<'_> {
 
     async fn memory_contents(&mut self, name: &str, contents: impl FnOnce(&[u8]) + Send) {
         match self.instance.get_memory(&mut *self.store, name) {
-            Some(memory) => contents(memory.data(&*self.store)),
+            Some(memory) => {
+                let size = memory.data_size(&*self.store);
+                match guest_memory::copy_out(self.store, memory, 0, size) {
+                    Ok(bytes) => contents(&bytes),
+                    Err(_) => self.unsupported = Some(format!("the memory {name:?} cannot be read")),
+                }
+            }
             None => self.unsupported = Some(format!("no memory {name:?}")),
         }
     }

@@ -24,6 +24,7 @@ use crate::locks::LockClient;
 use crate::messaging::MessagingState;
 use crate::permissions::Permissions;
 use crate::process::ProcessState;
+use crate::shared_memory::SharedMemory;
 use crate::stdio::IsolateStdio;
 use crate::timers::Timers;
 use crate::wasi::WasiState;
@@ -48,6 +49,8 @@ pub struct IsolateShared {
     pub activity: Arc<Activity>,
     /// Ends it when cancelled.
     pub terminate: CancellationToken,
+    /// Cancelled when its state is dropped: it does not run any more.
+    pub gone: CancellationToken,
     /// Its workers.
     pub children: Children,
     /// What other threads posted to it.
@@ -80,6 +83,7 @@ impl IsolateShared {
             cpu: Arc::new(CpuUsage::default()),
             activity: Arc::new(Activity::default()),
             terminate: CancellationToken::new(),
+            gone: CancellationToken::new(),
             children: Children::default(),
             thread_messages: ThreadMessages::default(),
         })
@@ -148,6 +152,7 @@ pub struct IsolateState {
     pub(crate) timers: Timers,
     pub(crate) messaging: MessagingState,
     pub(crate) locks: LockClient,
+    pub(crate) shared_memory: SharedMemory,
     pub(crate) process: ProcessState,
     pub(crate) threads: ThreadState,
     pub(crate) diagnostics: Diagnostics,

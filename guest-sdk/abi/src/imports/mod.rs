@@ -199,6 +199,7 @@ areas! {
     messaging,
     worker_threads,
     diagnostics,
+    shared_memory,
 }
 
 /// The area with this name.

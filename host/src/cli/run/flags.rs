@@ -67,7 +67,7 @@ fn grant_list(text: &str) -> Result<GrantList, String> {
 
 /// What the guest may do.
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Permissions (nothing is granted by default but workers)")]
+#[command(next_help_heading = "Permissions (nothing is granted by default but workers and shared memory)")]
 pub struct PermissionFlags {
     /// Grants a directory, under its own name or as GUEST; `ro` makes it read-only
     #[arg(long, value_name = "DIR[::GUEST][:ro]", action = ArgAction::Append, value_hint = ValueHint::DirPath)]
@@ -102,9 +102,12 @@ pub struct PermissionFlags {
     /// Refuses starting workers
     #[arg(long)]
     pub deny_worker: bool,
-    /// Grants attaching shared buffers
-    #[arg(long)]
+    /// Grants creating and attaching shared buffers; the default
+    #[arg(long, conflicts_with = "deny_shared_memory")]
     pub allow_shared_memory: bool,
+    /// Refuses creating and attaching shared buffers
+    #[arg(long)]
+    pub deny_shared_memory: bool,
     /// Grants everything, the whole file system included
     #[arg(short = 'A', long)]
     pub allow_all: bool,
@@ -408,6 +411,7 @@ mod tests {
     fn contradictions_are_refused() {
         for line in [
             "--allow-worker --deny-worker",
+            "--allow-shared-memory --deny-shared-memory",
             "--no-cache --cache-dir d",
             "--enable-source-maps --no-source-maps",
         ] {

@@ -49,6 +49,7 @@ pub fn permissions(flags: &PermissionFlags) -> Result<Permissions, CliError> {
         ("--allow-worker", flags.allow_worker),
         ("--deny-worker", flags.deny_worker),
         ("--allow-shared-memory", flags.allow_shared_memory),
+        ("--deny-shared-memory", flags.deny_shared_memory),
     ] {
         words.extend(is_given.then(|| name.to_owned()));
     }
@@ -269,12 +270,13 @@ mod tests {
             ("--allow-sys", Capability::Sys),
             ("--allow-signal", Capability::Signal),
             ("--allow-dlopen", Capability::Addon),
-            ("--allow-shared-memory", Capability::SharedMemory),
         ] {
             assert_eq!(grants(flag), Permissions::none().allow(capability), "{flag}");
         }
         assert!(grants("--allow-worker").allows(Capability::Worker));
         assert!(!grants("--deny-worker").allows(Capability::Worker));
+        assert!(grants("--allow-shared-memory").allows(Capability::SharedMemory));
+        assert!(!grants("--deny-shared-memory").allows(Capability::SharedMemory));
         for (flag, scope, inside, outside) in [
             ("--allow-net=127.0.0.1:80", "net", "127.0.0.1:80", "127.0.0.1:81"),
             ("--allow-run=/bin/sh", "run", "/bin/sh", "/bin/other"),

@@ -20,7 +20,9 @@ fn expect(permission: &str, resource: &str, flag: &str) -> (String, String, Stri
 
 #[test]
 fn refusals_carry_permission_resource_and_flag() {
-    let none = Permissions::none().deny(Capability::Worker);
+    let none = Permissions::none()
+        .deny(Capability::Worker)
+        .deny(Capability::SharedMemory);
     let root = Path::new("/");
     for (refused, expected) in [
         (
@@ -108,7 +110,9 @@ fn the_flag_a_refusal_names_allows_the_same_call() {
             permissions.check_write("x", Path::new("/tmp")).map(drop),
         ]
     };
-    let none = Permissions::none().deny(Capability::Worker);
+    let none = Permissions::none()
+        .deny(Capability::Worker)
+        .deny(Capability::SharedMemory);
     for (n, refused) in try_all(&none).into_iter().enumerate() {
         let message = refused.unwrap_err().message;
         let flag = message.rsplit_once("allow it with ").unwrap().1;

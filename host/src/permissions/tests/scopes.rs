@@ -22,13 +22,14 @@ fn has_answers_for_whole_scopes_and_references() {
         "env",
         "sys",
         "signal",
-        "shared_memory",
     ];
     for scope in scopes {
         assert!(!none.has(scope, None), "{scope}");
         assert!(all.has(scope, None), "{scope}");
     }
-    assert!(none.has("worker", None) && none.has("worker", Some("any")));
+    for scope in ["worker", "shared_memory"] {
+        assert!(none.has(scope, None) && none.has(scope, Some("any")), "{scope}");
+    }
     assert!(!all.has("unknown", None) && !all.has("", None) && !all.has("FS", None));
 
     let some = tree
@@ -144,6 +145,7 @@ fn bad_flags_are_refused() {
         "net",
         "",
         "--deny-worker=1",
+        "--deny-shared-memory=1",
     ] {
         let refused = Permissions::from_flags([flag]);
         assert_eq!(refused, Err(PermissionError::Flag { text: flag.to_owned() }));
