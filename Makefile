@@ -68,6 +68,8 @@ ifdef GUEST
 else
 	$(NODULE) run $(GUESTS_OUT)/hello.wasm one two
 	$(NODULE) run $(GUESTS_OUT)/greeter.wasm Ada || test $$? -eq 3
+	$(NODULE) run $(GUESTS_OUT)/worker_threads.wasm
+	$(NODULE) run $(GUESTS_OUT)/parallel_blur.wasm </dev/null
 endif
 
 outside: setup ## Fetches and builds modules that others wrote, for the tests

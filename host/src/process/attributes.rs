@@ -236,9 +236,9 @@ fn features() -> Value {
         ("cached_builtins", true),
         ("require_module", false),
         ("typescript", false),
-        ("shared_buffer", false),
+        ("shared_buffer", true),
         ("handle_passing", false),
-        ("threads", false),
+        ("threads", true),
     ];
     Value::Object(list.into_iter().collect::<Object>())
 }
