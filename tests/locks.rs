@@ -91,6 +91,38 @@ fn a_signal_gives_up_what_waits_and_nothing_else() {
     run("signals").stdout("own enough\nany enough\naborted true\nwaited for enough\nat once true\n");
 }
 
+// proves: worker_threads.locks.request
+#[test]
+fn threads_hold_a_lock_one_after_the_other() {
+    let run = guest(tests::LOCKS_THREADS).arg("turns").run().success();
+    let lines: Vec<_> = run.stdout.lines().collect();
+    assert_eq!(lines.len(), 4 * 50 * 2);
+    for pair in lines.chunks(2) {
+        let thread = pair[0].strip_suffix(" enters");
+        assert!(
+            thread.is_some() && thread == pair[1].strip_suffix(" leaves"),
+            "{pair:?}"
+        );
+    }
+}
+
+// proves: worker_threads.locks.request, worker_threads.locks.query
+#[test]
+fn a_thread_that_ends_releases_its_locks_before_its_exit() {
+    guest(tests::LOCKS_THREADS).arg("endings").run().code(0).stdout(
+        "exit 3\npending 0\nfailed: with the lock\ntrap 1\npending 0\n\
+         clients differ true\nterminated Some(1)\npending 0\nfree true\n",
+    );
+}
+
+// proves: worker_threads.locks.request
+#[test]
+fn a_lock_is_stolen_from_another_thread_and_a_request_that_is_given_up_gets_none() {
+    let run = |case: &str| guest(tests::LOCKS_THREADS).arg(case).run().code(0);
+    run("steal").stdout("free false\nfailed: The operation was aborted\ncode 1, free true\n");
+    run("given_up").stdout("true\nfree true\n");
+}
+
 /// The cases `order` and `invalid` of the guest, as a script.
 const SCRIPT: &str = r#"
 const { locks } = require('node:worker_threads');

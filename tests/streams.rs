@@ -9,7 +9,7 @@ use nodule::{Host, Isolate, IsolateState, Module};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::guests::{Guest, tests};
-use crate::support::cache_directory;
+use crate::support::{cache_directory, guest};
 
 /// Ends of pipes that the guest gets one after the other.
 struct Ends {
@@ -170,6 +170,21 @@ fn a_reader_that_is_gone_is_an_error_and_an_end_that_is_unused_keeps_nothing() {
         assert!(writer.write_all(b"x").await.is_err());
         assert_eq!(ended.read(&mut [0; 1]).await.unwrap(), 0);
     });
+}
+
+// proves: Worker.stdin, Worker.stdout, Worker.stderr, Worker.options.stdin, Worker.options.stdout, Worker.options.stderr
+#[test]
+fn a_megabyte_goes_through_a_worker_unchanged_and_its_output_is_complete_however_it_ends() {
+    let run = |case: &str| guest(tests::STDIO_WORKER).arg(case).run().code(0);
+    run("echo").stdout("unchanged true\nechoed\ncode 0\n");
+    run("complete").stdout("exit 7 complete true\nerror after the output\ntrap 1 complete true\nstdin true\n0 None\n");
+}
+
+// proves: Worker.stdin, Worker.stdout
+#[test]
+fn input_for_a_worker_that_ended_vanishes_and_unread_output_does_not_hold_one() {
+    let run = guest(tests::STDIO_WORKER).arg("gone").run().success();
+    run.stdout("code 0\nOk(()) false\n[]\nread true terminated Some(1)\n");
 }
 
 /// How many lines of each writer are in an output. All must be whole, and in order.

@@ -41,6 +41,7 @@ pub use this_thread::{
 pub use thread_messages::{on_thread_message, post_message_to_thread};
 pub use worker::Worker;
 
+pub use crate::locks;
 pub use crate::messaging::{
     ArrayBuffer, BroadcastChannel, Markable, MessageChannel, MessageEvent, MessagePort, MessageSource, Module,
     TransferList, Transferable, Uncloneable, clone_error, is_marked_as_untransferable, mark_as_uncloneable,

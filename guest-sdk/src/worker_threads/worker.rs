@@ -95,7 +95,8 @@ impl Worker {
             name: RefCell::new(Some(name)),
             limits: RefCell::new(limits),
             port,
-            stdin: (stdin != 0).then(|| Writable::from_handle(stdin)),
+            // As in Node, what is written to a worker that has ended vanishes.
+            stdin: (stdin != 0).then(|| Writable::from_handle(stdin).lenient()),
             stdout: readable(stdout),
             stderr: readable(stderr),
             end: Cell::new(End::Running),
