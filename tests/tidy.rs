@@ -12,7 +12,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 const TEST_FUNCTION_LINES_MAX: usize = 100;
 
 /// Where `unsafe` may stand, each with its reason.
-const UNSAFE_FILES: [(&str, &str); 14] = [
+const UNSAFE_FILES: [(&str, &str); 17] = [
     ("guest-sdk/abi/src/imports/mod.rs", "declarations of the imports"),
     ("guest-sdk/src/sys/", "calls of the imports"),
     ("guests/bench/src/lib.rs", "exported names"),
@@ -21,11 +21,17 @@ const UNSAFE_FILES: [(&str, &str); 14] = [
     ("guests/tests/src/bin/process_trap.rs", "traps of every kind"),
     ("guests/tests/src/bin/stdio_streams.rs", "functions of the embedder"),
     ("host/src/diagnostics/pages.rs", "reads memory that others may write"),
+    (
+        "guests/tests/src/bin/shared_memory_buffer.rs",
+        "a slice of a window that nobody else has",
+    ),
+    ("host/src/guest_memory.rs", "copies by checked raw pointers"),
     ("host/src/process/execve.rs", "gives fds of the process away"),
     ("host/src/process/signals.rs", "signal handlers"),
     ("host/src/process/title.rs", "overwrites the argument area"),
     ("host/src/runtime/cache.rs", "maps compiled code"),
     ("host/src/runtime/module.rs", "loads compiled code"),
+    ("host/src/shared_memory/mapping.rs", "maps pages at fixed addresses"),
     ("host/src/stdio/channel.rs", "borrows descriptors of the process"),
 ];
 
@@ -370,6 +376,62 @@ fn tasks_are_tied_to_their_owner() {
             problems.extend(
                 places.map(|(at, _)| format!("{}:{}: {call} instead of spawn_tied", source.path, line_of(&code, at))),
             );
+        }
+    }
+    report(&problems);
+}
+
+/// Windows of shared memory change under the host, so no reference may be formed over a linear memory.
+#[test]
+fn linear_memories_are_never_borrowed() {
+    // Raw pointers to them, each with its reason.
+    const RAW_FILES: [&str; 3] = [
+        // Copies.
+        "host/src/guest_memory.rs",
+        // Reads words atomically.
+        "host/src/diagnostics/pages.rs",
+        // Maps.
+        "host/src/shared_memory/mapping.rs",
+    ];
+    const BORROWS: [&str; 7] = [
+        "memory.data(",
+        "memory.data_mut(",
+        ".data_and_store_mut(",
+        "memory.read(",
+        "memory.write(",
+        "add_to_linker_async(",
+        "add_to_linker_sync(",
+    ];
+    let sources = sources();
+    let test_only = test_only(&sources);
+    let mut problems = Vec::new();
+    for source in sources.iter().filter(|source| source.path.starts_with("host/src/")) {
+        if is_test_only(&source.path, &test_only) {
+            continue;
+        }
+        let code = without_tests(source);
+        let raw = [".data_ptr("]
+            .into_iter()
+            .filter(|_| !RAW_FILES.contains(&source.path.as_str()));
+        // The memory of wasmtime's own threads, whose data is a slice of cells.
+        let cells = source.path == "host/src/diagnostics/pages.rs";
+        let borrows = BORROWS
+            .into_iter()
+            .filter(|borrow| !(cells && *borrow == "memory.data("));
+        for banned in borrows.chain(raw) {
+            problems.extend(code.match_indices(banned).map(|(at, _)| {
+                format!(
+                    "{}:{}: {banned} instead of guest_memory",
+                    source.path,
+                    line_of(&code, at)
+                )
+            }));
+        }
+        // With an argument it is the bytes of a memory; without, the data of a store.
+        for (at, call) in code.match_indices(".data(").chain(code.match_indices(".data_mut(")) {
+            if !code[at + call.len()..].starts_with(')') {
+                problems.push(format!("{}:{}: {call} of a memory", source.path, line_of(&code, at)));
+            }
         }
     }
     report(&problems);

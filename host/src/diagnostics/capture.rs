@@ -19,8 +19,19 @@ pub(super) struct Window {
 }
 
 /// The windows of an isolate.
-pub(super) fn shared_windows(_context: &StoreContextMut<'_, IsolateState>) -> Vec<Window> {
-    Vec::new()
+pub(super) fn shared_windows(context: &StoreContextMut<'_, IsolateState>) -> Vec<Window> {
+    let state = context.data();
+    let Some(memory) = state.exports.memory else {
+        return Vec::new();
+    };
+    let windows = state.shared_memory.windows.shared();
+    windows
+        .map(|(buffer, range)| Window {
+            name: format!("SharedArrayBuffer {}", buffer.pages().id().number()),
+            memory,
+            range,
+        })
+        .collect()
 }
 
 /// A memory of either kind.

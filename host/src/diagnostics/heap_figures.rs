@@ -4,6 +4,7 @@ use nodule_abi::hooks;
 use wasmtime::{AsContextMut, Memory, StoreContextMut};
 
 use super::pages::LiveMemory;
+use crate::guest_memory;
 use crate::runtime::IsolateState;
 
 /// Where a guest counts, if it does.
@@ -43,16 +44,18 @@ impl HeapFigures {
     }
 
     /// Asks for a sample every so many bytes; 0 for none.
-    pub(super) fn set_sample_interval(self, mut context: impl AsContextMut, interval_bytes: u32) {
+    pub(super) fn set_sample_interval(self, mut context: impl AsContextMut<Data = IsolateState>, interval_bytes: u32) {
         let Some((memory, address)) = self.0 else { return };
         let writes: [(usize, &[u8]); 2] = [
             (hooks::HEAP_FIGURES_UNTIL_AT, &i64::from(interval_bytes).to_le_bytes()),
             (hooks::HEAP_FIGURES_INTERVAL_AT, &interval_bytes.to_le_bytes()),
         ];
         for (offset, bytes) in writes {
-            if let Err(error) = memory.write(context.as_context_mut(), address as usize + offset, bytes) {
+            if let Err(error) =
+                guest_memory::copy_in(&mut context.as_context_mut(), memory, address as usize + offset, bytes)
+            {
                 // The range was checked, and memory never shrinks.
-                tracing::warn!(%error, "the sample interval could not be set");
+                tracing::warn!(?error, "the sample interval could not be set");
             }
         }
     }

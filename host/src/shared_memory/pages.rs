@@ -23,6 +23,11 @@ impl PagesId {
         static LAST: AtomicU64 = AtomicU64::new(0);
         Self(LAST.fetch_add(1, Ordering::Relaxed) + 1)
     }
+
+    /// The number.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
 }
 
 /// What an isolate may have of buffers: those it created, for as long as anyone holds them.

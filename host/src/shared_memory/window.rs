@@ -238,6 +238,18 @@ impl Windows {
         self.free.iter().map(|(start, count)| (*start, *count)).collect()
     }
 
+    /// The windows of shared buffers: where they lie in the memory, in bytes.
+    pub fn shared(&self) -> impl Iterator<Item = (&Arc<SharedBuffer>, std::ops::Range<usize>)> {
+        self.windows.iter().filter_map(|(start, window)| match &window.backing {
+            Backing::Shared(buffer) => {
+                let start = address(*start) as usize;
+                let bytes = buffer.pages().count() as usize * PAGE_BYTES as usize;
+                Some((buffer, start..start + bytes))
+            }
+            Backing::Private(_) => None,
+        })
+    }
+
     /// How many windows there are.
     pub fn len(&self) -> usize {
         self.windows.len()

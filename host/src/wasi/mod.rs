@@ -8,10 +8,12 @@
 //! | `paths` | `path_*` | the same; paths follow the working directory |
 //! | `poll` | `poll_oneoff`, `clock_*` | waits for standard input; clocks are those of `process.hrtime()` |
 //! | `environ` | `environ_*`, `args_*` | `process.env` is live |
+//! | `descriptors` | the rest of `fd_*`, `sock_*` | only so that guest memory is not lent |
 //! | `process_calls` | `proc_exit`, `proc_raise`, `sched_yield`, `random_get` | every exit code, signals, fairness |
 //!
 //! Where a call goes on to `wasmtime_wasi`, it gets memory of the host (`scratch`) and results are copied, so that
-//! no reference to guest memory lives while anything waits.
+//! no reference to guest memory lives while anything waits, or over windows of shared memory at all. For the same reason
+//! nothing is left to its own registration.
 
 use std::path::PathBuf;
 
@@ -23,6 +25,7 @@ use crate::permissions::Permissions;
 use crate::process::ProcessState;
 use crate::runtime::IsolateState;
 
+mod descriptors;
 mod environ;
 mod errno;
 mod fd_table;
@@ -47,10 +50,8 @@ pub struct WasiState {
     fds: FdTable,
 }
 
-/// Registers all of `wasi_snapshot_preview1`.
+/// Registers all of `wasi_snapshot_preview1`; the test `every_call_is_registered` compares.
 pub fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()> {
-    wasmtime_wasi::p1::add_to_linker_async(linker, |state: &mut IsolateState| &mut state.wasi.context)?;
-    linker.allow_shadowing(true);
     environ::register(linker)?;
     poll::register(linker)?;
     stdio_calls::register(linker)?;
@@ -58,8 +59,7 @@ pub fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()> {
     files::register(linker)?;
     paths::register(linker)?;
     process_calls::register(linker)?;
-    linker.allow_shadowing(false);
-    Ok(())
+    descriptors::register(linker)
 }
 
 /// The state of a new isolate: the granted directories are opened, nothing else.
@@ -95,4 +95,29 @@ fn guest_cwd(permissions: &Permissions, process: &ProcessState) -> PathBuf {
 /// The tables of the calling isolate.
 fn fds<'a>(caller: &'a mut Caller<'_, IsolateState>) -> &'a mut FdTable {
     &mut caller.data_mut().wasi.fds
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::{Engine, Store};
+
+    use super::*;
+
+    #[test]
+    fn every_call_is_registered() {
+        let engine = Engine::default();
+        let mut own = Linker::new(&engine);
+        register(&mut own).unwrap();
+        let mut all: Linker<WasiP1Ctx> = Linker::new(&engine);
+        wasmtime_wasi::p1::add_to_linker_async(&mut all, |context| context).unwrap();
+        let mut store = Store::new(&engine, WasiCtxBuilder::new().build_p1());
+        let names: Vec<_> = all.iter(&mut store).map(|(_, name, _)| name.to_string()).collect();
+        assert!(names.len() > 40);
+        for name in names {
+            let text = format!("(module (import \"{NAMESPACE}\" \"{name}\" (func)))");
+            let module = wasmtime::Module::new(&engine, text).unwrap();
+            let error = own.instantiate_pre(&module).err().map(|error| format!("{error:#}"));
+            assert!(!error.unwrap_or_default().contains("unknown import"), "{name}");
+        }
+    }
 }
