@@ -1,7 +1,7 @@
 //! Working directory, file mode mask, env files: what `process` does with the file system.
 
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
@@ -36,6 +36,15 @@ pub fn chdir(permissions: &Permissions, path: &str) -> Result<()> {
         .map_err(|error| ErrorRecord::system_path(code_of(&error), "chdir", &old.to_string_lossy(), Some(path)).into())
 }
 
+/// A directory inside a grant, as a working directory that does not belong to the process: its absolute name.
+pub fn resolve(permissions: &Permissions, path: &str, cwd: &Path) -> Result<PathBuf> {
+    let failed = |code| ErrorRecord::system_path(code, "chdir", &cwd.to_string_lossy(), Some(path));
+    let target = permissions.check_read(path, cwd)?;
+    let opened = target.dir().open_dir(target.relative());
+    opened.map_err(|error| failed(code_of(&error)))?;
+    Ok(crate::wasi::normalize(&cwd.join(path)))
+}
+
 /// The kernel tells the mask only while setting it; this keeps two readers apart.
 static UMASK: Mutex<()> = Mutex::new(());
 
@@ -60,8 +69,8 @@ pub fn current_umask() -> u32 {
 }
 
 /// Reads and parses an env file inside a grant.
-pub fn read_env_file(permissions: &Permissions, path: &str) -> Result<Vec<(String, String)>> {
-    let target = permissions.check_read(path, &cwd(permissions)?)?;
+pub fn read_env_file(permissions: &Permissions, cwd: &Path, path: &str) -> Result<Vec<(String, String)>> {
+    let target = permissions.check_read(path, cwd)?;
     let failed = |error: std::io::Error| ErrorRecord::system_path(code_of(&error), "open", path, None);
     let file = target.dir().open(target.relative()).map_err(failed)?;
     let mut bytes = Vec::new();

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::directory;
 use super::dlopen::SideModules;
 use super::env::EnvStore;
 use super::exit_code::ExitCode;
@@ -72,6 +73,10 @@ pub struct ProcessOptions {
     pub debug_port: Option<u16>,
     /// Source lines in backtraces.
     pub source_maps: Option<bool>,
+    /// The whole environment, instead of what the grants let through and `env`: a worker's.
+    pub env_store: Option<EnvStore>,
+    /// A working directory of its own, as the guest names it. Default: the process's.
+    pub own_cwd: Option<PathBuf>,
 }
 
 /// Node's default debug port.
@@ -110,6 +115,8 @@ pub struct ProcessState {
     pub source_maps: bool,
     /// Loaded side modules.
     pub side_modules: SideModules,
+    /// A working directory of its own.
+    own_cwd: Option<PathBuf>,
     role: IsolateRole,
     title: Option<String>,
     signals: Option<SignalListener>,
@@ -122,7 +129,10 @@ impl ProcessState {
         permissions: &Permissions,
         role: IsolateRole,
     ) -> Result<Self> {
-        let env = EnvStore::from_os(|name| permissions.has("env", Some(name)), options.env)?;
+        let env = match options.env_store {
+            Some(store) => store,
+            None => EnvStore::from_os(|name| permissions.has("env", Some(name)), options.env)?,
+        };
         let defaults = options
             .env_defaults
             .iter()
@@ -164,6 +174,7 @@ impl ProcessState {
             debug_port: options.debug_port.unwrap_or(DEBUG_PORT_DEFAULT),
             source_maps: options.source_maps.unwrap_or(true),
             side_modules: SideModules::default(),
+            own_cwd: options.own_cwd,
             role,
             title: options.title,
             signals: None,
@@ -173,6 +184,24 @@ impl ProcessState {
     /// What WASI's `args_get` yields: `argv` without the executable.
     pub fn wasi_args(&self) -> Vec<String> {
         self.argv.iter().skip(1).cloned().collect()
+    }
+
+    /// The working directory as the guest names it: its own, else that of the process.
+    pub fn cwd(&self, permissions: &Permissions) -> Result<PathBuf> {
+        match &self.own_cwd {
+            Some(directory) => Ok(directory.clone()),
+            None => directory::cwd(permissions),
+        }
+    }
+
+    /// Changes the working directory: its own if it has one, else that of the process, which only a main isolate may.
+    pub fn chdir(&mut self, permissions: &Permissions, path: &str) -> Result<()> {
+        let Some(own) = &mut self.own_cwd else {
+            self.require_main("process.chdir()")?;
+            return directory::chdir(permissions, path);
+        };
+        *own = directory::resolve(permissions, path, own)?;
+        Ok(())
     }
 
     /// `ERR_WORKER_UNSUPPORTED_OPERATION` unless this isolate is the process.

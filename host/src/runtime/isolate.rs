@@ -231,7 +231,7 @@ impl IsolateBuilder {
 
     pub(super) fn into_store(self, shared: &Arc<IsolateShared>) -> Result<(Store<IsolateState>, Host)> {
         let process = ProcessState::new(self.process, &self.module, &self.permissions, self.role)?;
-        let wasi = wasi::context(&self.permissions);
+        let wasi = wasi::context(&self.permissions, &process);
         let state = IsolateState {
             extensions: self.extensions,
             host: self.host.clone(),

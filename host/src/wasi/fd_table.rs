@@ -219,7 +219,7 @@ impl FdTable {
 }
 
 /// Removes `.` and `..` from an absolute path, textually.
-fn normalize(path: &Path) -> PathBuf {
+pub(crate) fn normalize(path: &Path) -> PathBuf {
     let mut normal = PathBuf::from("/");
     for component in path.components() {
         match component {

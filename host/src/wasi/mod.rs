@@ -20,7 +20,7 @@ use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use crate::permissions::Permissions;
-use crate::process::directory;
+use crate::process::ProcessState;
 use crate::runtime::IsolateState;
 
 mod environ;
@@ -34,6 +34,7 @@ mod scratch;
 mod stdio_calls;
 mod transfer;
 
+pub(crate) use fd_table::normalize;
 use fd_table::{FdTable, Preopen};
 
 /// The import namespace.
@@ -62,8 +63,8 @@ pub fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()> {
 }
 
 /// The state of a new isolate: the granted directories are opened, nothing else.
-pub fn context(permissions: &Permissions) -> WasiState {
-    let cwd = guest_cwd(permissions);
+pub fn context(permissions: &Permissions, process: &ProcessState) -> WasiState {
+    let cwd = guest_cwd(permissions, process);
     let mut builder = WasiCtxBuilder::new();
     let mut preopens = Vec::new();
     for preopen in permissions.preopens(&cwd) {
@@ -85,10 +86,10 @@ pub fn context(permissions: &Permissions) -> WasiState {
     }
 }
 
-/// The working directory of the process as the guest names it.
-fn guest_cwd(permissions: &Permissions) -> PathBuf {
+/// The working directory as the guest names it.
+fn guest_cwd(permissions: &Permissions, process: &ProcessState) -> PathBuf {
     // A directory that is gone leads nowhere under any name.
-    directory::cwd(permissions).unwrap_or_else(|_| PathBuf::from("/"))
+    process.cwd(permissions).unwrap_or_else(|_| PathBuf::from("/"))
 }
 
 /// The tables of the calling isolate.

@@ -169,7 +169,7 @@ fn resolve(
     let target = state
         .wasi
         .fds
-        .target(&state.permissions, fd, wanted, || guest_cwd(&state.permissions))?;
+        .target(&state.permissions, fd, wanted, || guest_cwd(&state.permissions, &state.process))?;
     // An absolute or empty path is refused by what follows, as it must be.
     let path = match target.prefix.to_str() {
         Some(prefix) if !prefix.is_empty() && !path.is_empty() && !path.starts_with('/') => format!("{prefix}/{path}"),

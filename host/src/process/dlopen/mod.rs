@@ -35,7 +35,6 @@ use wasmtime::{Caller, Extern, Global, Instance, Memory, Mutability, Table};
 use self::addresses::FunctionAddresses;
 use self::files::{Dependency, FileId, Loader};
 use self::symbols::Symbol;
-use super::directory;
 use super::report::LoadedModule;
 use crate::handles::{Handle, Resource};
 use crate::host_error::HostError;
@@ -254,7 +253,7 @@ pub async fn open(
     let mode = Mode::from_guest(flags)?;
     let proof = caller.data().permissions.check_addon(path)?;
     let main = Main::of(caller)?;
-    let loader = Loader::new(proof, caller.data(), directory::cwd(&caller.data().permissions)?);
+    let loader = Loader::new(proof, caller.data(), caller.data().process.cwd(&caller.data().permissions)?);
     let path = path.to_owned();
     let group = tokio::task::spawn_blocking(move || loader.load(&path))
         .await

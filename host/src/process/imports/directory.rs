@@ -55,15 +55,15 @@ pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()
 }
 
 fn cwd(caller: &mut Caller<'_, IsolateState>, out: SizedBuffer) -> Result<(), HostError> {
-    let path = directory::cwd(&caller.data().permissions)?;
+    let state = caller.data();
+    let path = state.process.cwd(&state.permissions)?;
     out.write(caller, path.to_string_lossy().as_bytes())
 }
 
 fn chdir(caller: &mut Caller<'_, IsolateState>, path: u32, path_len: u32) -> Result<(), HostError> {
     let path = read_path(caller, path, path_len)?;
-    let state = caller.data();
-    state.process.require_main("process.chdir()")?;
-    Ok(directory::chdir(&state.permissions, &path)?)
+    let state = caller.data_mut();
+    Ok(state.process.chdir(&state.permissions, &path)?)
 }
 
 /// Reading only.
@@ -87,7 +87,7 @@ fn load_env_file(caller: &mut Caller<'_, IsolateState>, path: u32, path_len: u32
     let path = read_path(caller, path, path_len)?;
     let path = if path.is_empty() { ".env" } else { &path };
     let state = caller.data();
-    let entries = directory::read_env_file(&state.permissions, path)?;
+    let entries = directory::read_env_file(&state.permissions, &state.process.cwd(&state.permissions)?, path)?;
     let entries = entries.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     Ok(state.process.env.set_missing(entries)?)
 }
