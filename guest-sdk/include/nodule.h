@@ -598,6 +598,142 @@ uint32_t nodule_process_send(const uint8_t *message, uint32_t message_len, uint3
 __attribute__((import_module("nodule:process/1"), import_name("disconnect")))
 uint32_t nodule_process_disconnect(void);
 
+/* ---- nodule:messaging/1 ----
+ * Message channels, broadcast channels and structured clones.
+ *
+ * A message is a value (CBOR, `message`) and a side list of resources. On its way in, `resources` holds the
+ * handles that `Value::Resource(i)` means, and `transfer` the handles that move; both are counted in entries.
+ * Kinds that move must be in `transfer`; what is there leaves the caller also when no resource names it.
+ * On its way out, `resources` gets two numbers an entry, handle and kind; `EAGAIN` means that nothing is there,
+ * `ERANGE` that a buffer is too small: both lengths are written then and nothing is taken.
+ *
+ * Posting fails all or nothing, in this order: `ERR_INVALID_TRANSFER_OBJECT` for a handle of a kind that does
+ * not move, `DataCloneError` for a duplicate, the source port, and a port that is closed, moved or marked,
+ * `ERR_MISSING_TRANSFERABLE_IN_TRANSFER_LIST` for a resource that must be listed.
+ */
+
+/*
+ * Makes a channel and writes the handles of its two ports to `ports[0]` and `ports[1]`. They neither deliver
+ * nor keep the isolate alive until `start` and `ref_handle`. `EMFILE` when the handle limit is reached.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("channel")))
+uint32_t nodule_messaging_channel(uint32_t *ports);
+
+/*
+ * Sends a message to the other end of `port`; 0 stands for a port that was closed or moved. On a closed
+ * channel it is dropped. `flags`: bit 0, `EAGAIN` instead of queueing above the receiver's high-water mark,
+ * with a `PortDrain` event to follow. `*outcome` becomes 1 when the receiver's queue is below its high-water
+ * mark, 0 when not (`PortDrain` follows), 2 when the message held its own target: the channel is closed and
+ * lost. `ERR_WORKER_QUEUE_FULL` at the hard bound of the receiver's queue.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("post")))
+uint32_t nodule_messaging_post(uint32_t port, const uint8_t *message, uint32_t message_len, const uint32_t *resources, uint32_t resources_len, const uint32_t *transfer, uint32_t transfer_len, uint32_t flags, uint32_t *outcome);
+
+/*
+ * Takes the oldest message of `port`. The port need not be started, and can be closed.
+ * `EMFILE` when there is no room for its resources: the message is lost then.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("receive")))
+uint32_t nodule_messaging_receive(uint32_t port, uint8_t *buf, uint32_t cap, uint32_t *len, uint32_t *resources, uint32_t resources_cap, uint32_t *resources_len);
+
+/*
+ * Waits until a message is there. Blocks only the calling isolate. `timeout_ns` < 0 waits without end.
+ * `ETIMEDOUT` when the time is over, `ERR_CLOSED_MESSAGE_PORT` when none can come any more.
+ * Also for broadcast channels.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("receive_wait")))
+uint32_t nodule_messaging_receive_wait(uint32_t port, int64_t timeout_ns);
+
+/*
+ * Begins delivery: `Message` events. On a port that is started it asks for another event when messages are there.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("start")))
+uint32_t nodule_messaging_start(uint32_t port);
+
+/*
+ * Stops delivery; messages queue up.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("stop")))
+uint32_t nodule_messaging_stop(uint32_t port);
+
+/*
+ * Closes the channel: sending ends on both sides. Each end gets `PortClose` after the messages that are queued
+ * for it; the caller's at once when it is not started. Repeating has no effect.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("close")))
+uint32_t nodule_messaging_close(uint32_t port);
+
+/*
+ * Writes to `*result` whether the channel of `port` is open (1) or closed (0).
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("is_open")))
+uint32_t nodule_messaging_is_open(uint32_t port, uint32_t *result);
+
+/*
+ * Checks a transfer list before the message is encoded, as `post` does. `source` is the sending port or 0.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("check_transfer")))
+uint32_t nodule_messaging_check_transfer(uint32_t source, const uint32_t *transfer, uint32_t transfer_len);
+
+/*
+ * Marks the resource of `handle` for good. `flags`: bit 0 untransferable, bit 1 uncloneable.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("mark")))
+uint32_t nodule_messaging_mark(uint32_t handle, uint32_t flags);
+
+/*
+ * Writes the marks of `handle` to `*flags`.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("marks")))
+uint32_t nodule_messaging_marks(uint32_t handle, uint32_t *flags);
+
+/*
+ * Clones a message within the isolate, moving what is in `transfer`. `*len` and `*resources_len` are known
+ * beforehand: those of the message.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("clone_message")))
+uint32_t nodule_messaging_clone_message(const uint8_t *message, uint32_t message_len, const uint32_t *resources, uint32_t resources_len, const uint32_t *transfer, uint32_t transfer_len, uint8_t *buf, uint32_t cap, uint32_t *len, uint32_t *out_resources, uint32_t out_resources_cap, uint32_t *out_resources_len);
+
+/*
+ * Joins the broadcast channel `name` (at most 1024 bytes) of the process and writes the handle to `*handle`.
+ * It keeps the isolate alive and gives `Broadcast` events from the start.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("broadcast_open")))
+uint32_t nodule_messaging_broadcast_open(const uint8_t *name, uint32_t name_len, uint32_t *handle);
+
+/*
+ * Sends a message to all other channels of the name. `InvalidStateError` when `handle` is closed.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("broadcast_post")))
+uint32_t nodule_messaging_broadcast_post(uint32_t handle, const uint8_t *message, uint32_t message_len, const uint32_t *resources, uint32_t resources_len);
+
+/*
+ * Takes a message. `flags` bit 0: the oldest one of `handle`. Otherwise the next in order for any channel of
+ * the calling isolate with the name of `handle`: each message reaches them in order of creation before the
+ * next one. `*target` becomes the channel it is for. `ERR_WORKER_QUEUE_FULL`, once, in place of messages that
+ * `*target` lost because it did not take them in time; the text says how many.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("broadcast_receive")))
+uint32_t nodule_messaging_broadcast_receive(uint32_t handle, uint32_t flags, uint32_t *target, uint8_t *buf, uint32_t cap, uint32_t *len, uint32_t *resources, uint32_t resources_cap, uint32_t *resources_len);
+
+/*
+ * Asks for another event when messages are there for any channel of the isolate with the name of `handle`.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("broadcast_rearm")))
+uint32_t nodule_messaging_broadcast_rearm(uint32_t handle);
+
+/*
+ * A handle of the compiled module that the caller is an instance of.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("own_module")))
+uint32_t nodule_messaging_own_module(uint32_t *handle);
+
+/*
+ * The SHA-256 of a module's bytes, in hexadecimal, as a sized result.
+ */
+__attribute__((import_module("nodule:messaging/1"), import_name("module_digest")))
+uint32_t nodule_messaging_module_digest(uint32_t handle, uint8_t *buf, uint32_t cap, uint32_t *len);
+
 #ifdef __cplusplus
 }
 #endif

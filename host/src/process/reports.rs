@@ -64,7 +64,9 @@ pub fn build(state: &IsolateState, trigger: Trigger, error: Option<&ErrorRecord>
         event,
         trigger: trigger.name().to_string(),
         thread_id: attributes::thread_id(state).into(),
-        cwd: state.process.cwd(&state.permissions)
+        cwd: state
+            .process
+            .cwd(&state.permissions)
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned(),

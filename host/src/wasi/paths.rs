@@ -166,10 +166,9 @@ fn resolve(
 ) -> Result<(Target, String)> {
     let path = read_text(caller, path)?;
     let state = caller.data();
-    let target = state
-        .wasi
-        .fds
-        .target(&state.permissions, fd, wanted, || guest_cwd(&state.permissions, &state.process))?;
+    let target = state.wasi.fds.target(&state.permissions, fd, wanted, || {
+        guest_cwd(&state.permissions, &state.process)
+    })?;
     // An absolute or empty path is refused by what follows, as it must be.
     let path = match target.prefix.to_str() {
         Some(prefix) if !prefix.is_empty() && !path.is_empty() && !path.starts_with('/') => format!("{prefix}/{path}"),

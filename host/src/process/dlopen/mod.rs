@@ -253,7 +253,11 @@ pub async fn open(
     let mode = Mode::from_guest(flags)?;
     let proof = caller.data().permissions.check_addon(path)?;
     let main = Main::of(caller)?;
-    let loader = Loader::new(proof, caller.data(), caller.data().process.cwd(&caller.data().permissions)?);
+    let loader = Loader::new(
+        proof,
+        caller.data(),
+        caller.data().process.cwd(&caller.data().permissions)?,
+    );
     let path = path.to_owned();
     let group = tokio::task::spawn_blocking(move || loader.load(&path))
         .await
