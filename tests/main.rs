@@ -8,6 +8,7 @@
 //! | `hostile` | modules that lie, hoard, loop and flood end as documented, the host in good order |
 //! | `hostile_arguments` | every import with every kind of bad argument |
 //! | `locks` | Web Locks and abort signals |
+//! | `messaging` | message channels: delivery, order, ends, what keeps an isolate alive |
 //! | `neighbours` | hostile isolates beside a good one in one host: the good one does not notice |
 //! | `outside` | modules that nobody here wrote: ripgrep, SQLite, CPython |
 //! | `process_attributes` | attributes, environment, figures, identity, directory, grants, resources |
@@ -45,6 +46,7 @@ mod hostile_arguments;
 mod ledger;
 mod library;
 mod locks;
+mod messaging;
 mod neighbours;
 mod outside;
 mod process_attributes;

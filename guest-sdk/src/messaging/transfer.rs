@@ -48,7 +48,9 @@ pub(crate) fn data_clone(text: impl Into<String>) -> Error {
 /// The error of a value that has no encoding. What a `Serialize` implementation said stays as it is.
 fn encode_error(error: EncodeError) -> Error {
     match error {
-        EncodeError::Custom(message) => Error::new(message),
+        // An embedded `Value` has only text for it.
+        EncodeError::Custom(message) if message != EncodeError::TooDeep.to_string() => Error::new(message),
+        EncodeError::Custom(message) => data_clone(format!("The value could not be cloned: {message}")),
         EncodeError::TooDeep
         | EncodeError::DuplicateShared(_)
         | EncodeError::NotShareable(_)

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 
 use nodule_abi::limits::QUEUES_TOTAL_BYTES_MAX;
 
-use super::port::Channel;
+use super::channel::Channel;
 
 /// Counts queued bytes. A guest can make any number of channels, so a bound of each would not bound their sum.
 #[derive(Debug, Default)]

@@ -11,8 +11,9 @@ use wasmtime::{Caller, Linker};
 
 use super::arguments::{MessageArgs, MessageOut, give_message, read_handles, take_message};
 use super::broadcast::{self, Member, Received};
+use super::channel::Posted;
 use super::message::{Message, Transferred};
-use super::port::{PortEnd, Posted, Watch, entangle};
+use super::port::{PortEnd, Watch, entangle};
 use super::{Owner, transfer};
 use crate::guest_memory::{self, SizedBuffer};
 use crate::handles::{Handle, Resource};

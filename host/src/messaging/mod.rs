@@ -3,7 +3,8 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `message` | a message: bytes that the host never parses, and resources |
-//! | `port` | a channel, its two queues, its ends and what an isolate holds of one |
+//! | `channel` | the two queues of a channel |
+//! | `port` | the ends of a channel |
 //! | `budget` | the bytes that all queues of a process may hold together |
 //! | `transfer` | what may move, checked in the order of the specification, all or nothing |
 //! | `broadcast` | one to many, by name |
@@ -21,9 +22,12 @@ use crate::runtime::{IsolateShared, IsolateState};
 pub(crate) mod arguments;
 pub(crate) mod broadcast;
 mod budget;
+pub(crate) mod channel;
 pub(crate) mod imports;
 pub(crate) mod message;
 pub(crate) mod port;
+#[cfg(test)]
+mod tests;
 mod transfer;
 
 pub(crate) use budget::QueueBudget;
