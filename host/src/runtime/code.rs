@@ -8,7 +8,8 @@ use wasmtime::InstancePre;
 
 use super::host::Host;
 use super::linker;
-use super::module::{Digest, ModuleError};
+use super::module::Digest;
+use super::module_error::ModuleError;
 use super::state::IsolateState;
 
 /// Compiled code, shared by all modules with the same bytes.

@@ -4,7 +4,7 @@ use nodule_abi::imports::{AREAS, NAMESPACE_PREFIX};
 use nodule_abi::{ABI_VERSION, hooks};
 use wasmtime::{Engine, InstancePre, Linker, Module, UnknownImportError};
 
-use super::module::ModuleError;
+use super::module_error::ModuleError;
 use super::state::IsolateState;
 use crate::{
     diagnostics, error_area, event_loop, locks, messaging, os, process, shared_memory, stdio, timers, wasi,

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `engine` | compiler settings, the ticker |
 //! | `host` | [`Host`]: engine, linker, cache and executor together |
-//! | `module`, `code`, `known_files`, `cache` | from bytes to compiled code, once a process and once on disk |
+//! | `module`, `module_error`, `code`, `known_files`, `cache` | from bytes to compiled code, once a process and once on disk |
 //! | `admission` | room for isolates, and the queue in front of it |
 //! | `linker` | registers every area; refuses unknown imports before anything runs |
 //! | `state` | what the host keeps for one isolate |
@@ -34,6 +34,7 @@ mod limits;
 mod linker;
 mod metered;
 pub(crate) mod module;
+mod module_error;
 mod plugin;
 mod snapshot;
 mod state;
@@ -51,9 +52,10 @@ pub use host::{Host, HostBuilder};
 pub use isolate::{ExitStatus, Isolate, IsolateBuilder, IsolateId, IsolateRole};
 pub use limits::{LimitExceeded, Limits, OnMemoryLimit};
 pub use metered::CpuUsage;
+pub use module::Module;
 pub(crate) use module::binary_form;
 pub(crate) use module::compile_unlinked;
-pub use module::{Module, ModuleError};
+pub use module_error::ModuleError;
 pub use plugin::Plugin;
 pub use snapshot::SnapshotError;
 pub use state::{Extensions, IsolateShared, IsolateState};
