@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `engine` | compiler settings, the ticker |
 //! | `host` | [`Host`]: engine, linker, cache and executor together |
-//! | `module`, `code`, `known_files`, `cache` | from bytes to compiled code, once a process and once on disk |
+//! | `module`, `module_error`, `code`, `known_files`, `cache` | from bytes to compiled code, once a process and once on disk |
 //! | `stacks` | fiber stacks, used again |
 //! | `admission` | room for isolates, and the queue in front of it |
 //! | `linker` | registers every area; refuses unknown imports before anything runs |
@@ -35,6 +35,7 @@ mod limits;
 mod linker;
 mod metered;
 pub(crate) mod module;
+mod module_error;
 mod plugin;
 mod snapshot;
 mod stacks;
