@@ -22,20 +22,20 @@ use crate::stats::{Samples, Unit};
 const EMPTY: &str = r#"(module (func (export "_start")))"#;
 const BUSY: &str = r#"(module (func (export "_start") (loop $again (br $again))))"#;
 
-fn runtime() -> Runtime {
+pub fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .unwrap()
 }
 
-fn host() -> Host {
+pub fn host() -> Host {
     Host::builder().no_cache().build().unwrap()
 }
 
 /// Runs a measurement as a task of the runtime, as isolates are: between threads of the system, waking one up would
 /// be most of what is measured.
-fn in_task<T: Send + 'static>(runtime: &Runtime, work: impl Future<Output = T> + Send + 'static) -> T {
+pub fn in_task<T: Send + 'static>(runtime: &Runtime, work: impl Future<Output = T> + Send + 'static) -> T {
     runtime.block_on(async { tokio::spawn(work).await.unwrap() })
 }
 
@@ -43,7 +43,7 @@ fn text_module(host: &Host, text: &str) -> Module {
     Module::from_bytes(host, "bench", text.as_bytes()).unwrap()
 }
 
-fn guest_module(host: &Host, name: &str) -> Module {
+pub fn guest_module(host: &Host, name: &str) -> Module {
     Module::from_file(host, guest(name)).unwrap()
 }
 

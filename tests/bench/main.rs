@@ -9,6 +9,7 @@
     reason = "a benchmark that cannot measure has to stop"
 )]
 
+mod isolates;
 mod library;
 mod peers;
 mod processes;
@@ -35,7 +36,7 @@ struct Options {
 type Measure = fn(&Peers, &Options) -> Section;
 
 /// All sections in the order of the report.
-const SECTIONS: [(&str, Measure); 7] = [
+const SECTIONS: [(&str, Measure); 8] = [
     ("startup", processes::startup),
     ("memory", processes::memory),
     ("stdout", processes::stdout),
@@ -43,6 +44,7 @@ const SECTIONS: [(&str, Measure); 7] = [
     ("compute", library::compute),
     ("timer", library::timer),
     ("terminate", library::terminate),
+    ("isolates", isolates::isolates),
 ];
 
 fn main() {

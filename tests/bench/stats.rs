@@ -23,6 +23,7 @@ impl Unit {
             Self::Seconds => format!("{:.1} µs", value * 1e6),
             Self::BytesPerSecond => format!("{:.2} GiB/s", value / KIB / KIB / KIB),
             Self::PerSecond => format!("{:.2} M/s", value / 1e6),
+            Self::Bytes if value < KIB * KIB => format!("{:.1} KiB", value / KIB),
             Self::Bytes => format!("{:.1} MiB", value / KIB / KIB),
         }
     }

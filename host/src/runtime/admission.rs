@@ -9,11 +9,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Most isolates that wait for room.
 const WAITING_MAX: usize = 10_000;
 
-/// Mappings of an isolate: stack, memory, and the guard pages and image between them.
-const MAPS_PER_ISOLATE: usize = 5;
+/// Mappings of an isolate: a stack and its guard page, guard region, memory below, in and above its image.
+const MAPS_PER_ISOLATE: usize = 6;
 
 /// Mappings left for everything else: libraries, heaps, threads, shared buffers.
-const MAPS_RESERVED: usize = 8_192;
+const MAPS_RESERVED: usize = 4_096;
 
 /// Linux's default of `vm.max_map_count`.
 const MAPS_MAX_DEFAULT: usize = 65_530;

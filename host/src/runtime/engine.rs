@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use wasmtime::{Config, Engine, EngineWeak, OptLevel, WasmBacktraceDetails};
 
+use super::stacks::{StackPool, Stacks};
+
 /// Time between two ticks. A guest that computes gives way at every tick.
 pub const TICK: Duration = Duration::from_millis(1);
 
@@ -66,6 +68,7 @@ const HOST_STACK_BYTES: usize = 512 * 1024;
 
 /// Builds the engine.
 pub fn build(options: EngineOptions) -> wasmtime::Result<Engine> {
+    let stack_bytes = options.max_stack_bytes + HOST_STACK_BYTES;
     let mut config = Config::new();
     config
         .epoch_interruption(true)
@@ -79,7 +82,8 @@ pub fn build(options: EngineOptions) -> wasmtime::Result<Engine> {
         .wasm_backtrace_details(WasmBacktraceDetails::Enable)
         .coredump_on_trap(true)
         .max_wasm_stack(options.max_stack_bytes)
-        .async_stack_size(options.max_stack_bytes + HOST_STACK_BYTES)
+        .async_stack_size(stack_bytes)
+        .with_host_stack(Arc::new(Stacks(Arc::new(StackPool::new(stack_bytes)))))
         .cranelift_opt_level(match options.optimize {
             Optimize::None => OptLevel::None,
             Optimize::Speed => OptLevel::Speed,

@@ -5,6 +5,7 @@
 //! | `engine` | compiler settings, the ticker |
 //! | `host` | [`Host`]: engine, linker, cache and executor together |
 //! | `module`, `module_error`, `code`, `known_files`, `cache` | from bytes to compiled code, once a process and once on disk |
+//! | `stacks` | fiber stacks, used again |
 //! | `admission` | room for isolates, and the queue in front of it |
 //! | `linker` | registers every area; refuses unknown imports before anything runs |
 //! | `state` | what the host keeps for one isolate |
@@ -37,6 +38,7 @@ pub(crate) mod module;
 mod module_error;
 mod plugin;
 mod snapshot;
+mod stacks;
 mod state;
 mod task;
 mod trap;
