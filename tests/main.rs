@@ -9,6 +9,7 @@
 //! | `hostile_arguments` | every import with every kind of bad argument |
 //! | `locks` | Web Locks and abort signals |
 //! | `messaging` | message channels: delivery, order, ends, what keeps an isolate alive |
+//! | `messaging_hostile` | the same against guests that lie: forged handles, lists, counts and pointers |
 //! | `neighbours` | hostile isolates beside a good one in one host: the good one does not notice |
 //! | `outside` | modules that nobody here wrote: ripgrep, SQLite, CPython |
 //! | `process_attributes` | attributes, environment, figures, identity, directory, grants, resources |
@@ -47,6 +48,7 @@ mod ledger;
 mod library;
 mod locks;
 mod messaging;
+mod messaging_hostile;
 mod neighbours;
 mod outside;
 mod process_attributes;

@@ -55,6 +55,7 @@ fn close_comes_after_what_is_queued_as_in_node() {
 
 // proves: MessageChannel, MessageChannel.port1, MessageChannel.port2, MessagePort, MessagePort.postMessage
 // proves: MessagePort.event.message, MessagePort.event.messageerror, MessagePort.ref, MessagePort.unref
+// proves: MessagePort.start, MessagePort.onmessageerror
 // proves: MessagePort.onmessage, worker_threads.receiveMessageOnPort, worker_threads.receiveMessageOnPortTimeout
 #[test]
 fn ports_deliver_keep_alive_and_decode() {
@@ -62,6 +63,7 @@ fn ports_deliver_keep_alive_and_decode() {
         "new: has_ref false\nlistening: has_ref true\nunref'd: has_ref false\nref'd: has_ref true\n\
          removed true, has_ref false\nqueued Some(1)\nempty None\nundefined Some(Undefined)\n\
          onmessage: has_ref true\ncleared: has_ref false\n\
+         started: None\nonmessageerror: DataCloneError\nonmessage: 2 0\nstopped: Some(3)\n\
          unlisted: TypeError [ERR_MISSING_TRANSFERABLE_IN_TRANSFER_LIST]: Object that needs transfer was found in \
          message but not listed in transferList, true\n\
          moved: MessagePort { is_open: false, .. }\nwaited None\nthere Some(5)\nclosed None\n\

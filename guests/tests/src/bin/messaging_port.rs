@@ -65,6 +65,30 @@ fn typed(trace: &Rc<RefCell<Vec<String>>>) {
     port1.close();
 }
 
+/// A port that is started without a listener drops what it gets; a handler of errors hears of what does not fit.
+async fn handlers() {
+    let MessageChannel { port1, port2 } = MessageChannel::new();
+    port2.start();
+    port1.post_message(&1).unwrap();
+    // Lets the isolate live: a started port alone does not.
+    timers::sleep(Duration::from_millis(3)).await;
+    println!("started: {:?}", receive_message_on_port::<u32>(&port2).unwrap());
+    port2.set_onmessageerror(|_| println!("replaced"));
+    port2.set_onmessageerror(|error| println!("onmessageerror: {}", error.name()));
+    port2.set_onmessage(|_: MessageEvent<u32>| println!("replaced"));
+    port2.set_onmessage(|event: MessageEvent<u32>| println!("onmessage: {} {}", event.data, event.ports.len()));
+    port1.post_message("no number").unwrap();
+    port1.post_message(&2).unwrap();
+    timers::sleep(Duration::from_millis(3)).await;
+    port2.clear_onmessageerror();
+    port1.post_message("heard by nobody").unwrap();
+    timers::sleep(Duration::from_millis(3)).await;
+    port2.clear_onmessage();
+    port1.post_message(&3).unwrap();
+    timers::sleep(Duration::from_millis(3)).await;
+    println!("stopped: {:?}", receive_message_on_port::<u32>(&port2).unwrap());
+}
+
 /// A port in a message answers its sender; the event lists it.
 fn ports_in_messages(trace: &Rc<RefCell<Vec<String>>>) {
     let MessageChannel { port1, port2 } = MessageChannel::new();
@@ -102,6 +126,7 @@ fn ports_in_messages(trace: &Rc<RefCell<Vec<String>>>) {
 #[nodule_sdk::main]
 async fn main() {
     references();
+    handlers().await;
     let trace = Rc::default();
     typed(&trace);
     ports_in_messages(&trace);
