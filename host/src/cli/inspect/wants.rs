@@ -153,10 +153,11 @@ mod tests {
                 .iter()
                 .filter(|import| !import.name.starts_with("permission_"))
             {
-                let needs_grant = import
-                    .docs
-                    .iter()
-                    .any(|line| line.contains("grant") || line.contains("as `setuid`"));
+                let needs_grant = import.docs.iter().any(|line| {
+                    ["the grant", "a granted", "as `setuid`"]
+                        .iter()
+                        .any(|words| line.contains(words))
+                });
                 let has_hint = HINTS
                     .iter()
                     .any(|hint| hint.namespace == area.namespace && hint.names.contains(&import.name));
