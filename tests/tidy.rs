@@ -12,11 +12,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 const TEST_FUNCTION_LINES_MAX: usize = 100;
 
 /// Where `unsafe` may stand, each with its reason.
-<<<<<<< HEAD
-const UNSAFE_FILES: [(&str, &str); 17] = [
-=======
-const UNSAFE_FILES: [(&str, &str); 15] = [
->>>>>>> 74b255d (Stacks of isolates are mapped in groups and used again; a benchmark of ten thousand isolates)
+const UNSAFE_FILES: &[(&str, &str)] = &[
     ("guest-sdk/abi/src/imports/mod.rs", "declarations of the imports"),
     ("guest-sdk/src/sys/", "calls of the imports"),
     ("guests/bench/src/lib.rs", "exported names"),
@@ -35,11 +31,8 @@ const UNSAFE_FILES: [(&str, &str); 15] = [
     ("host/src/process/title.rs", "overwrites the argument area"),
     ("host/src/runtime/cache.rs", "maps compiled code"),
     ("host/src/runtime/module.rs", "loads compiled code"),
-<<<<<<< HEAD
     ("host/src/shared_memory/mapping.rs", "maps pages at fixed addresses"),
-=======
     ("host/src/runtime/stacks.rs", "maps stacks"),
->>>>>>> 74b255d (Stacks of isolates are mapped in groups and used again; a benchmark of ten thousand isolates)
     ("host/src/stdio/channel.rs", "borrows descriptors of the process"),
 ];
 
