@@ -4,11 +4,11 @@ use nodule_abi::imports::messaging::marks;
 use serde::{Serialize, Serializer};
 
 use super::array_buffer::ArrayBuffer;
-use super::module::Module;
 use super::port::MessagePort;
 use super::side_list::clone_error;
 use super::transfer::data_clone;
 use crate::sys::messaging;
+use crate::worker_threads::Module;
 
 /// What can be marked: [`MessagePort`], [`ArrayBuffer`], [`Module`]. Other types cannot implement it.
 pub trait Markable: Mark {}

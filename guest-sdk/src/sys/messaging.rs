@@ -4,7 +4,7 @@ use nodule_abi::error::ErrorCode;
 use nodule_abi::imports::messaging::{ONLY_IF_ROOM, ONLY_THIS};
 use nodule_abi::resource::ResourceKind;
 
-use super::{check, fill, import, is, last_error, len32, sized_text};
+use super::{check, fill, import, is, last_error, len32};
 use crate::error::Result;
 
 /// A message as it came out: the encoded value and the entries of its side list. The buffers stay as long as they ever
@@ -237,15 +237,4 @@ pub(crate) fn broadcast_receive(
 /// Asks for another event of a broadcast channel.
 pub(crate) fn broadcast_rearm(handle: u32) -> Result<()> {
     check(import!(messaging::broadcast_rearm(handle)))
-}
-
-/// A handle of the module that runs.
-pub(crate) fn own_module() -> Result<u32> {
-    let [handle] = fill(|out| import!(messaging::own_module(out)))?;
-    Ok(handle)
-}
-
-/// The digest of a module.
-pub(crate) fn module_digest(handle: u32) -> Result<String> {
-    sized_text(|buf, cap, len| import!(messaging::module_digest(handle, buf, cap, len)))
 }

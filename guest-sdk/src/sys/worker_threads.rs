@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::messaging::{MessageRef, RawMessage};
-use super::{check, encode, fill, import, is, len32, sized_value};
+use super::{check, encode, fill, import, is, len32, sized_text, sized_value};
 use crate::error::Result;
 
 /// What the host answers to a new worker.
@@ -42,6 +42,23 @@ pub(crate) fn spawn(options: &impl Serialize, code: &[u8], data: Option<MessageR
         thread,
         stdio: [stdin, stdout, stderr],
     })
+}
+
+/// Compiles a module; gives its handle.
+pub(crate) fn module_compile(code: &[u8]) -> Result<u32> {
+    let [module] = fill(|out| import!(worker_threads::module_compile(code.as_ptr(), len32(code.len()), out)))?;
+    Ok(module)
+}
+
+/// A handle of the module that runs.
+pub(crate) fn module_current() -> Result<u32> {
+    let [module] = fill(|out| import!(worker_threads::module_current(out)))?;
+    Ok(module)
+}
+
+/// The digest of a module.
+pub(crate) fn module_digest(module: u32) -> Result<String> {
+    sized_text(|buf, cap, len| import!(worker_threads::module_digest(module, buf, cap, len)))
 }
 
 /// Handles of the context and of the port to it.

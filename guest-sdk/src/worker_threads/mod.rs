@@ -23,6 +23,7 @@
 mod context;
 mod diagnostics;
 mod environment_data;
+mod module;
 mod options;
 mod this_thread;
 pub(crate) mod thread_messages;
@@ -34,6 +35,7 @@ pub use diagnostics::{
     HeapSnapshotOptions, HeapStatistics, Performance, event_loop_utilization,
 };
 pub use environment_data::{get_environment_data, set_environment_data};
+pub use module::Module;
 pub use options::{Env, ResourceLimits, Source, WorkerOptions};
 pub use this_thread::{
     is_internal_thread, is_main_thread, parent_port, resource_limits, thread_id, thread_name, worker_data,
@@ -43,8 +45,7 @@ pub use worker::Worker;
 
 pub use crate::locks;
 pub use crate::messaging::{
-    ArrayBuffer, BroadcastChannel, Markable, MessageChannel, MessageEvent, MessagePort, MessageSource, Module,
-    TransferList, Transferable, Uncloneable, clone_error, is_marked_as_untransferable, mark_as_uncloneable,
-    mark_as_untransferable, receive_message_on_port, receive_message_on_port_timeout, structured_clone,
-    structured_clone_with,
+    ArrayBuffer, BroadcastChannel, Markable, MessageChannel, MessageEvent, MessagePort, MessageSource, TransferList,
+    Transferable, Uncloneable, clone_error, is_marked_as_untransferable, mark_as_uncloneable, mark_as_untransferable,
+    receive_message_on_port, receive_message_on_port_timeout, structured_clone, structured_clone_with,
 };

@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
+use super::module::Module;
 use crate::Value;
 use crate::error::Result;
+use crate::messaging::TransferList;
 use crate::messaging::transfer::{self, Encoded};
-use crate::messaging::{Module, TransferList};
 
 /// Where a worker's module comes from.
 #[derive(Clone, Debug)]

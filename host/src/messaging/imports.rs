@@ -15,7 +15,7 @@ use super::channel::Posted;
 use super::message::{Message, Transferred};
 use super::port::{PortEnd, Watch, entangle};
 use super::{Owner, transfer};
-use crate::guest_memory::{self, SizedBuffer};
+use crate::guest_memory;
 use crate::handles::{Handle, Resource};
 use crate::host_error::{HostError, respond};
 use crate::runtime::{IsolateState, park};
@@ -98,14 +98,6 @@ fn register_resources(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()>
         let args = MessageArgs { message, message_len, resources, resources_len, transfer, transfer_len };
         let out = MessageOut { buf, cap, len, resources: out_resources, resources_cap, resources_len: out_resources_len };
         let result = clone_message(&mut caller, args, out);
-        respond(&mut caller, result)
-    })?;
-    linker.func_wrap(AREA, "own_module", |mut caller: Guest<'_>, out: u32| {
-        let result = own_module(&mut caller, out);
-        respond(&mut caller, result)
-    })?;
-    linker.func_wrap(AREA, "module_digest", |mut caller: Guest<'_>, handle: u32, ptr: u32, cap: u32, len_ptr: u32| {
-        let result = module_digest(&mut caller, Handle::from_guest(handle), SizedBuffer { ptr, cap, len_ptr });
         respond(&mut caller, result)
     })?;
     Ok(())
@@ -285,22 +277,6 @@ fn clone_message(caller: &mut Guest<'_>, args: MessageArgs, out: MessageOut) -> 
     out.check(caller, args.message_len as usize, args.resources_len as usize)?;
     let message = take_message(caller, args)?;
     give_message(caller, &mut Some(message), out)
-}
-
-fn own_module(caller: &mut Guest<'_>, out: u32) -> Result<(), HostError> {
-    guest_memory::check_writable(caller, out, 4)?;
-    let state = caller.data_mut();
-    let module = state.module.clone();
-    let handle = state.handles.insert(Resource::Module(module), false)?;
-    guest_memory::write_u32(caller, out, handle.number())
-}
-
-fn module_digest(caller: &mut Guest<'_>, handle: Handle, out: SizedBuffer) -> Result<(), HostError> {
-    let digest = match caller.data().handles.get(handle)? {
-        Resource::Module(module) => module.digest(),
-        _ => return Err(wrong_kind(handle, "module")),
-    };
-    out.write(caller, digest.as_bytes())
 }
 
 fn broadcast_open(caller: &mut Guest<'_>, name: u32, name_len: u32, out: u32) -> Result<(), HostError> {

@@ -45,9 +45,7 @@ impl Source {
     pub async fn load(self, host: &Host, permissions: &Permissions, cwd: &Path) -> Result<Module> {
         match self {
             Self::Module(module) => module.load_for_host(host).await.map_err(|error| failed(&error)),
-            Self::Bytes(bytes) => Module::load_bytes(host, "[worker eval]", bytes.into())
-                .await
-                .map_err(|error| failed(&error)),
+            Self::Bytes(bytes) => compile(host, bytes).await,
             Self::Path(path) => {
                 let file = open(permissions, cwd, &path)?;
                 let path = crate::wasi::normalize(&cwd.join(path));
@@ -57,6 +55,12 @@ impl Source {
             }
         }
     }
+}
+
+/// Compiles the binary or text form of a module.
+pub async fn compile(host: &Host, bytes: Vec<u8>) -> Result<Module> {
+    let module = Module::load_bytes(host, "[worker eval]", bytes.into()).await;
+    module.map_err(|error| failed(&error))
 }
 
 /// Opens a file inside a grant.

@@ -65,10 +65,6 @@ abi! {
             resources: *mut u32, resources_cap: u32, resources_len: *mut u32) -> u32;
         /// Asks for another event when messages are there for any channel of the isolate with the name of `handle`.
         fn broadcast_rearm(handle: u32) -> u32;
-        /// A handle of the compiled module that the caller is an instance of.
-        fn own_module(handle: *mut u32) -> u32;
-        /// The SHA-256 of a module's bytes, in hexadecimal, as a sized result.
-        fn module_digest(handle: u32, buf: *mut u8, cap: u32, len: *mut u32) -> u32;
     }
 }
 

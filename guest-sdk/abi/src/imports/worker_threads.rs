@@ -35,6 +35,14 @@ abi! {
         /// The environment data under a CBOR key, as `receive`. `ENOENT` when there is none.
         fn get_environment_data(key: *const u8, key_len: u32, buf: *mut u8, cap: u32, len: *mut u32, resources: *mut u32, resources_cap: u32, resources_len: *mut u32) -> u32;
 
+        /// Compiles a module (binary or text form, at most 256 MiB) and writes its handle, which messages can carry. Parks
+        /// the isolate while it compiles. `ERR_WORKER_INIT_FAILED` for one that is not valid or cannot be linked.
+        fn module_compile(code: *const u8, code_len: u32, module: *mut u32) -> u32;
+        /// Writes a handle of the module that the caller is an instance of.
+        fn module_current(module: *mut u32) -> u32;
+        /// The SHA-256 of a module's bytes, in hexadecimal, as a sized result.
+        fn module_digest(module: u32, buf: *mut u8, cap: u32, len: *mut u32) -> u32;
+
         /// Makes a context: a second instance in this isolate, without grants, that runs while the caller waits for
         /// events. `options` and code as in `spawn` (`path`, `module`, `name`, `argv`, `entry` count). Writes 2 numbers to
         /// `result`: handle of the context, handle of the port to its `parentPort`. Events as of a worker.

@@ -2,6 +2,7 @@
 
 mod diagnostics;
 mod messages;
+mod modules;
 mod threads;
 
 use nodule_abi::imports::namespace;
@@ -15,5 +16,6 @@ const AREA: &str = namespace::worker_threads;
 pub fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()> {
     threads::register(linker)?;
     messages::register(linker)?;
+    modules::register(linker)?;
     diagnostics::register(linker)
 }

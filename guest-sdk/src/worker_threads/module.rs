@@ -6,9 +6,9 @@ use std::rc::Rc;
 use nodule_abi::resource::ResourceKind;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::side_list;
 use crate::error::Result;
-use crate::sys;
+use crate::messaging::side_list;
+use crate::sys::{self, worker_threads as host};
 
 /// A compiled module (Node: `WebAssembly.Module`). Messages share it: nothing is compiled again.
 #[derive(Clone)]
@@ -28,12 +28,20 @@ impl Drop for State {
 }
 
 impl Module {
+    /// Compiles a module, in binary or text form. The isolate does nothing else meanwhile.
+    ///
+    /// # Errors
+    /// `ERR_WORKER_INIT_FAILED` when it is not valid or wants imports that do not exist; `EMFILE`.
+    pub fn compile(bytes: &[u8]) -> Result<Self> {
+        Ok(Self::of_handle(host::module_compile(bytes)?))
+    }
+
     /// The module that this isolate runs.
     ///
     /// # Errors
     /// `EMFILE` when the isolate has too many handles.
     pub fn current() -> Result<Self> {
-        Ok(Self::of_handle(sys::messaging::own_module()?))
+        Ok(Self::of_handle(host::module_current()?))
     }
 
     /// The SHA-256 of its bytes, in hexadecimal.
@@ -41,7 +49,7 @@ impl Module {
     /// # Errors
     /// None that a guest could cause.
     pub fn digest(&self) -> Result<String> {
-        sys::messaging::module_digest(self.state.handle)
+        host::module_digest(self.state.handle)
     }
 
     fn of_handle(handle: u32) -> Self {
