@@ -6,10 +6,8 @@ use nodule_sdk::shared_memory::{Condvar, MpmcRing, Mutex, OnceCell, RobustMutex,
 
 const SHORT: Duration = Duration::from_millis(5);
 
-#[nodule_sdk::main]
-fn main() -> nodule_sdk::Result<()> {
-    let buffer = SharedBuffer::new(8192)?;
-    let mutex = Mutex::at(&buffer, 0)?;
+fn locks(buffer: &SharedBuffer) -> nodule_sdk::Result<()> {
+    let mutex = Mutex::at(buffer, 0)?;
     let guard = mutex.lock()?;
     println!(
         "mutex {} {}",
@@ -18,17 +16,17 @@ fn main() -> nodule_sdk::Result<()> {
     );
     drop(guard);
     println!("mutex {}", mutex.try_lock().is_some());
-    let condvar = Condvar::at(&buffer, 4)?;
+    let condvar = Condvar::at(buffer, 4)?;
     let (guard, in_time) = condvar.wait_timeout(mutex.lock()?, SHORT)?;
     println!("condvar {in_time} {}", mutex.try_lock().is_some());
     drop(guard);
     println!(
         "outside {:?} {:?}",
-        Mutex::at(&buffer, 8189).is_err(),
-        Mutex::at(&buffer, 2).is_err()
+        Mutex::at(buffer, 8189).is_err(),
+        Mutex::at(buffer, 2).is_err()
     );
 
-    let robust = RobustMutex::at(&buffer, 8)?;
+    let robust = RobustMutex::at(buffer, 8)?;
     let locked = robust.lock()?.into_result()?;
     println!("robust {}", robust.lock().unwrap_err().code().unwrap_or("-"));
     drop(locked);
@@ -42,7 +40,11 @@ fn main() -> nodule_sdk::Result<()> {
     drop(guard);
     println!("robust {}", robust.lock()?.into_result().is_ok());
 
-    let semaphore = Semaphore::at(&buffer, 16)?;
+    Ok(())
+}
+
+fn counts(buffer: &SharedBuffer) -> nodule_sdk::Result<()> {
+    let semaphore = Semaphore::at(buffer, 16)?;
     println!(
         "semaphore {} {}",
         semaphore.try_acquire(),
@@ -57,7 +59,7 @@ fn main() -> nodule_sdk::Result<()> {
         semaphore.try_acquire()
     );
 
-    let once = OnceCell::at(&buffer, 24)?;
+    let once = OnceCell::at(buffer, 24)?;
     println!("once {:?}", once.get());
     println!(
         "once {}",
@@ -69,13 +71,16 @@ fn main() -> nodule_sdk::Result<()> {
     );
     println!("once {:?}", once.get_or_try_init(|| Ok(1))? == 0x0123_4567_89ab_cdef);
     // An initializer that ended before it was done.
-    let abandoned = OnceCell::at(&buffer, 36)?;
+    let abandoned = OnceCell::at(buffer, 36)?;
     buffer.as_u32()[9].store(78, std::sync::atomic::Ordering::SeqCst);
     println!("once {}", abandoned.get_or_try_init(|| Ok(3))?);
+    Ok(())
+}
 
+fn queues(buffer: &SharedBuffer) -> nodule_sdk::Result<()> {
     let mut record = [0; 6];
-    let spsc = SpscRing::at(&buffer, 64, 6, 4)?;
-    let mpmc = MpmcRing::at(&buffer, 64 + SpscRing::bytes(6, 4).next_multiple_of(64), 6, 4)?;
+    let spsc = SpscRing::at(buffer, 64, 6, 4)?;
+    let mpmc = MpmcRing::at(buffer, 64 + SpscRing::bytes(6, 4).next_multiple_of(64), 6, 4)?;
     println!("ring {}", spsc.pop(&mut record, Some(SHORT))?);
     for round in 0..3_u8 {
         let added = (0..5).map(|n| spsc.try_push(&[round, n, 0, 0, 0, 9]).unwrap_or(false));
@@ -98,7 +103,7 @@ fn main() -> nodule_sdk::Result<()> {
     println!(
         "sizes {} {}",
         spsc.try_push(&[1]).is_err(),
-        SpscRing::at(&buffer, 64, 6, 3).is_err()
+        SpscRing::at(buffer, 64, 6, 3).is_err()
     );
     // Positions that wrap around.
     for at in [64_usize, 64 + SpscRing::bytes(6, 4).next_multiple_of(64)] {
@@ -122,4 +127,12 @@ fn main() -> nodule_sdk::Result<()> {
     }
     println!("wrapped {sum}");
     Ok(())
+}
+
+#[nodule_sdk::main]
+fn main() -> nodule_sdk::Result<()> {
+    let buffer = SharedBuffer::new(8192)?;
+    locks(&buffer)?;
+    counts(&buffer)?;
+    queues(&buffer)
 }
