@@ -5,14 +5,14 @@ use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
-use nodule_abi::error::ErrorCode;
+use nodule_abi::error::{ErrorCode, ErrorRecord};
 use nodule_abi::event::EventRecord;
 use serde::Deserialize;
 
 use super::worker::Worker;
 use crate::error::{Error, Result};
 use crate::event_loop::{self, Sink};
-use crate::process::{CpuUsage, check_previous, difference};
+use crate::process::{CpuUsage, difference};
 use crate::promise::{self, Promise, Resolver};
 use crate::sys::{self, worker_threads as host};
 
@@ -321,9 +321,15 @@ impl Worker {
     /// CPU time it used, on top of `previous` if that is given (Node: `worker.cpuUsage`).
     ///
     /// # Errors
-    /// `ERR_INVALID_ARG_VALUE`, at once, for a negative figure in `previous`; `ERR_WORKER_NOT_RUNNING` of the future.
+    /// `ERR_OUT_OF_RANGE`, at once, for a negative figure in `previous`; `ERR_WORKER_NOT_RUNNING` of the future.
     pub fn cpu_usage(&self, previous: Option<CpuUsage>) -> Result<impl Future<Output = Result<CpuUsage>> + use<>> {
-        check_previous(previous)?;
+        if let Some(CpuUsage { user, system }) = previous {
+            for (name, figure) in [("prev.user", user), ("prev.system", system)] {
+                if figure < 0 {
+                    return Err(ErrorRecord::out_of_range(name, ">= 0", &figure.to_string()).into());
+                }
+            }
+        }
         let usage = self.handle().and_then(host::cpu_usage);
         Ok(async move { difference(usage?, previous) })
     }
