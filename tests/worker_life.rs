@@ -67,7 +67,6 @@ const TRACE_IN_NODE: &str = r#"
         rejection() { Promise.reject(new Error('rejected')); },
         handled() { process.on('uncaughtException', (error) => post(error.message)); throw new Error('caught'); },
         data() { post(`[${workerData.join(', ')}]`); },
-        'no-data'() { post(String(workerData === null)); },
         terminate() { parentPort.on('message', () => {}); post('up'); },
         nested() {
             const inner = new Worker(source, { eval: true, argv: ['ids'] });
@@ -98,7 +97,6 @@ fn workers_live_as_in_node() {
         "rejection",
         "handled",
         "data",
-        "no-data",
         "terminate",
         "late",
         "nested",

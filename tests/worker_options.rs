@@ -51,14 +51,14 @@ fn flags_of_a_thread_take_effect_and_others_are_refused() {
 #[test]
 fn grants_narrow_and_never_widen() {
     options(&["--allow-signal"], "permissions").stdout(
-        "creator: worker signal\n\
-         inherited: worker signal\n\
-         none: worker\n\
-         signal: worker signal\n\
-         wider: worker signal\n\
-         all: worker signal\n\
-         deny: signal\n\
-         by env: worker signal\n\
+        "creator: worker signal shared_memory\n\
+         inherited: worker signal shared_memory\n\
+         none: worker shared_memory\n\
+         signal: worker signal shared_memory\n\
+         wider: worker signal shared_memory\n\
+         all: worker signal shared_memory\n\
+         deny: signal shared_memory\n\
+         by env: worker signal shared_memory\n\
          unknown: ERR_INVALID_ARG_VALUE\n",
     );
 }

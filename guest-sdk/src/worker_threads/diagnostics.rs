@@ -216,15 +216,19 @@ impl Reply {
     }
 }
 
-/// Makes a request and waits for its answer.
-async fn ask(request: Result<u32>) -> Result<Reply> {
-    let (reply, answered) = Reply::wait(request?);
-    let is_failed = answered.await?;
-    if is_failed {
-        // Gives the error in full.
-        reply.read(&mut [0])?;
+/// Waits for the answer to a request that was just made. It is listened for from this call on, not only when the future
+/// is awaited: the answer may come before.
+fn ask(request: Result<u32>) -> impl Future<Output = Result<Reply>> + use<> {
+    let waiting = request.map(Reply::wait);
+    async move {
+        let (reply, answered) = waiting?;
+        let is_failed = answered.await?;
+        if is_failed {
+            // Gives the error in full.
+            reply.read(&mut [0])?;
+        }
+        Ok(reply)
     }
-    Ok(reply)
 }
 
 /// A wasm core dump of a worker, to be read once.
@@ -269,8 +273,8 @@ macro_rules! profile_handle {
             /// # Errors
             /// `EAGAIN` when too many answers are open.
             pub fn stop(&self) -> impl Future<Output = Result<String>> + use<> {
-                let request = host::stop_profile(self.start.handle);
-                async move { Ok(String::from_utf8(ask(request).await?.read_to_end()?)?) }
+                let asked = ask(host::stop_profile(self.start.handle));
+                async move { Ok(String::from_utf8(asked.await?.read_to_end()?)?) }
             }
         }
 
@@ -302,9 +306,9 @@ impl Worker {
         options: HeapSnapshotOptions,
     ) -> impl Future<Output = Result<HeapSnapshot>> + use<> {
         let flags = u32::from(options.expose_internals) | u32::from(options.expose_numeric_values) << 1;
-        let request = self.handle().and_then(|handle| host::heap_snapshot(handle, flags));
+        let asked = ask(self.handle().and_then(|handle| host::heap_snapshot(handle, flags)));
         async move {
-            let reply = ask(request).await?;
+            let reply = asked.await?;
             Ok(HeapSnapshot { reply })
         }
     }
@@ -314,8 +318,8 @@ impl Worker {
     /// # Errors
     /// As [`Self::get_heap_snapshot`].
     pub fn get_heap_statistics(&self) -> impl Future<Output = Result<HeapStatistics>> + use<> {
-        let request = self.handle().and_then(host::heap_statistics);
-        async move { Ok(crate::value::from_slice(&ask(request).await?.read_to_end()?)?) }
+        let asked = ask(self.handle().and_then(host::heap_statistics));
+        async move { Ok(crate::value::from_slice(&asked.await?.read_to_end()?)?) }
     }
 
     /// CPU time it used, on top of `previous` if that is given (Node: `worker.cpuUsage`).
@@ -347,8 +351,9 @@ impl Worker {
         let request = self
             .handle()
             .and_then(|handle| host::start_cpu_profile(handle, interval_us, options.max_buffer_size));
+        let asked = ask(request);
         async move {
-            let start = ask(request).await?;
+            let start = asked.await?;
             Ok(CpuProfileHandle { start })
         }
     }
@@ -364,8 +369,9 @@ impl Worker {
         let request = self.handle().and_then(|handle| {
             host::start_heap_profile(handle, f64::from(options.sample_interval), options.stack_depth)
         });
+        let asked = ask(request);
         async move {
-            let start = ask(request).await?;
+            let start = asked.await?;
             Ok(HeapProfileHandle { start })
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use nodule_guest_tests::workers::{argument, code_of, next, role, shown, start, start_with, trace};
+use nodule_guest_tests::workers::{argument, code_of, next, online, role, shown, start, start_with, trace};
 use nodule_sdk::worker_threads::{self, MessageChannel, MessagePort, WorkerOptions, parent_port};
 use nodule_sdk::{Result, Value, process, timers};
 
@@ -154,7 +154,14 @@ async fn scoped() -> Result<()> {
     let worker = start("wait")?;
     trace("", &worker);
     let id = worker.thread_id();
-    let same = worker.clone().scoped(async |worker| worker.thread_id() == id).await;
+    let up = online(&worker);
+    let same = worker
+        .clone()
+        .scoped(async |worker| {
+            let _ = up.await;
+            worker.thread_id() == id
+        })
+        .await;
     println!("{same} {}", worker.thread_id());
     Ok(())
 }

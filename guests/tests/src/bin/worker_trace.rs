@@ -115,7 +115,6 @@ async fn worker(case: &str) -> Result<()> {
             let numbers: Vec<u32> = worker_data()?;
             post(&format!("{numbers:?}"))?;
         }
-        "no-data" => post(&format!("{}", worker_data::<Value>()? == Value::Null))?,
         "terminate" | "unref" => {
             parent.on_message(|_: Value| ());
             post("up")?;
