@@ -24,6 +24,11 @@
 //! | `shared_memory` | shared buffers, `Atomics`, locks between threads, ArrayBuffers that move |
 //! | `streams` | streams between isolates; lines of many isolates in one output stay whole |
 //! | `timers` | timers and the order of turns |
+//! | `worker_errors` | errors that end a worker, exit codes |
+//! | `worker_life` | ids, names, data, events, streams, nested workers, messages to any thread |
+//! | `worker_limits` | limits of workers; looking at them from outside |
+//! | `worker_options` | sources and options of a worker |
+//! | `worker_terminate` | ending workers at any moment; what holds however things fall out |
 //! | `engines` | siblings, shared code, limits on code, loop utilization |
 //! | `library` | embedding: plugins, host functions, streams, terminate in every state; imports from C |
 //! | `ledger` | every API id has a state, and every claim a test |
@@ -66,3 +71,8 @@ mod support;
 mod tidy;
 mod timers;
 mod worker_context;
+mod worker_errors;
+mod worker_life;
+mod worker_limits;
+mod worker_options;
+mod worker_terminate;

@@ -173,6 +173,9 @@ pub struct Handles {
     entries: HandleMap<Entry>,
     last: u32,
     max: usize,
+    /// How many entries are ports, and may be.
+    ports: usize,
+    ports_max: usize,
     /// How many entries are active and referenced.
     keeping_alive: usize,
 }
@@ -184,8 +187,17 @@ impl Handles {
             entries: HandleMap::default(),
             last: 0,
             max,
+            ports: 0,
+            ports_max: usize::MAX,
             keeping_alive: 0,
         }
+    }
+
+    /// At most so many ports.
+    #[must_use]
+    pub fn ports_max(mut self, max: usize) -> Self {
+        self.ports_max = max;
+        self
     }
 
     /// Adds a resource. `EMFILE` when the table is full. `active`: whether it can produce events from now on.
@@ -199,10 +211,12 @@ impl Handles {
         let number = self.last + 1;
         self.last = number;
         let handle = Handle(number);
+        let resource = make(handle);
+        self.ports += usize::from(matches!(resource, Resource::Port(_)));
         self.entries.insert(
             handle,
             Entry {
-                resource: make(handle),
+                resource,
                 referenced: true,
                 active,
             },
@@ -217,6 +231,16 @@ impl Handles {
         if self.entries.len() + count > self.max || numbers_left < count {
             let message = format!("more than {} open handles (raise it with --max-handles)", self.max);
             return Err(ErrorRecord::new(ErrorCode::Emfile, message).into());
+        }
+        Ok(())
+    }
+
+    /// `ERR_OUT_OF_RANGE` unless `count` more ports fit.
+    pub fn check_ports(&self, count: usize) -> Result<()> {
+        let ports = self.ports + count;
+        if ports > self.ports_max {
+            let range = format!("<= {} (raise it with --max-ports)", self.ports_max);
+            return Err(ErrorRecord::out_of_range("ports", &range, &ports.to_string()).into());
         }
         Ok(())
     }
@@ -249,6 +273,7 @@ impl Handles {
     /// Removes a handle and gives its resource back.
     pub fn remove(&mut self, handle: Handle) -> Result<Resource> {
         let entry = self.entries.remove(&handle).ok_or_else(|| Self::closed(handle))?;
+        self.ports -= usize::from(matches!(entry.resource, Resource::Port(_)));
         self.keeping_alive -= usize::from(entry.referenced && entry.active);
         Ok(entry.resource)
     }

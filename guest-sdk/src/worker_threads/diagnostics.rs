@@ -5,14 +5,14 @@ use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
-use nodule_abi::error::ErrorCode;
+use nodule_abi::error::{ErrorCode, ErrorRecord};
 use nodule_abi::event::EventRecord;
 use serde::Deserialize;
 
 use super::worker::Worker;
 use crate::error::{Error, Result};
 use crate::event_loop::{self, Sink};
-use crate::process::{CpuUsage, check_previous, difference};
+use crate::process::{CpuUsage, difference};
 use crate::promise::{self, Promise, Resolver};
 use crate::sys::{self, worker_threads as host};
 
@@ -216,15 +216,19 @@ impl Reply {
     }
 }
 
-/// Makes a request and waits for its answer.
-async fn ask(request: Result<u32>) -> Result<Reply> {
-    let (reply, answered) = Reply::wait(request?);
-    let is_failed = answered.await?;
-    if is_failed {
-        // Gives the error in full.
-        reply.read(&mut [0])?;
+/// Waits for the answer to a request that was just made. It is listened for from this call on, not only when the future
+/// is awaited: the answer may come before.
+fn ask(request: Result<u32>) -> impl Future<Output = Result<Reply>> + use<> {
+    let waiting = request.map(Reply::wait);
+    async move {
+        let (reply, answered) = waiting?;
+        let is_failed = answered.await?;
+        if is_failed {
+            // Gives the error in full.
+            reply.read(&mut [0])?;
+        }
+        Ok(reply)
     }
-    Ok(reply)
 }
 
 /// A wasm core dump of a worker, to be read once.
@@ -269,8 +273,8 @@ macro_rules! profile_handle {
             /// # Errors
             /// `EAGAIN` when too many answers are open.
             pub fn stop(&self) -> impl Future<Output = Result<String>> + use<> {
-                let request = host::stop_profile(self.start.handle);
-                async move { Ok(String::from_utf8(ask(request).await?.read_to_end()?)?) }
+                let asked = ask(host::stop_profile(self.start.handle));
+                async move { Ok(String::from_utf8(asked.await?.read_to_end()?)?) }
             }
         }
 
@@ -302,9 +306,9 @@ impl Worker {
         options: HeapSnapshotOptions,
     ) -> impl Future<Output = Result<HeapSnapshot>> + use<> {
         let flags = u32::from(options.expose_internals) | u32::from(options.expose_numeric_values) << 1;
-        let request = self.handle().and_then(|handle| host::heap_snapshot(handle, flags));
+        let asked = ask(self.handle().and_then(|handle| host::heap_snapshot(handle, flags)));
         async move {
-            let reply = ask(request).await?;
+            let reply = asked.await?;
             Ok(HeapSnapshot { reply })
         }
     }
@@ -314,16 +318,22 @@ impl Worker {
     /// # Errors
     /// As [`Self::get_heap_snapshot`].
     pub fn get_heap_statistics(&self) -> impl Future<Output = Result<HeapStatistics>> + use<> {
-        let request = self.handle().and_then(host::heap_statistics);
-        async move { Ok(crate::value::from_slice(&ask(request).await?.read_to_end()?)?) }
+        let asked = ask(self.handle().and_then(host::heap_statistics));
+        async move { Ok(crate::value::from_slice(&asked.await?.read_to_end()?)?) }
     }
 
     /// CPU time it used, on top of `previous` if that is given (Node: `worker.cpuUsage`).
     ///
     /// # Errors
-    /// `ERR_INVALID_ARG_VALUE`, at once, for a negative figure in `previous`; `ERR_WORKER_NOT_RUNNING` of the future.
+    /// `ERR_OUT_OF_RANGE`, at once, for a negative figure in `previous`; `ERR_WORKER_NOT_RUNNING` of the future.
     pub fn cpu_usage(&self, previous: Option<CpuUsage>) -> Result<impl Future<Output = Result<CpuUsage>> + use<>> {
-        check_previous(previous)?;
+        if let Some(CpuUsage { user, system }) = previous {
+            for (name, figure) in [("prev.user", user), ("prev.system", system)] {
+                if figure < 0 {
+                    return Err(ErrorRecord::out_of_range(name, ">= 0", &figure.to_string()).into());
+                }
+            }
+        }
         let usage = self.handle().and_then(host::cpu_usage);
         Ok(async move { difference(usage?, previous) })
     }
@@ -341,8 +351,9 @@ impl Worker {
         let request = self
             .handle()
             .and_then(|handle| host::start_cpu_profile(handle, interval_us, options.max_buffer_size));
+        let asked = ask(request);
         async move {
-            let start = ask(request).await?;
+            let start = asked.await?;
             Ok(CpuProfileHandle { start })
         }
     }
@@ -358,8 +369,9 @@ impl Worker {
         let request = self.handle().and_then(|handle| {
             host::start_heap_profile(handle, f64::from(options.sample_interval), options.stack_depth)
         });
+        let asked = ask(request);
         async move {
-            let start = ask(request).await?;
+            let start = asked.await?;
             Ok(HeapProfileHandle { start })
         }
     }

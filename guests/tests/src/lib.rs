@@ -1,1 +1,3 @@
 //! Test guests: one program per behaviour, in `src/bin`, named `<area>_<case>.rs`.
+
+pub mod workers;

@@ -146,6 +146,7 @@ fn with_port<T>(state: &mut IsolateState, handle: u32, use_port: impl FnOnce(&Po
 fn channel(caller: &mut Guest<'_>, ports: u32) -> Result<(), HostError> {
     guest_memory::check_writable(caller, ports, 8)?;
     let state = caller.data_mut();
+    state.handles.check_ports(2)?;
     let [first, second] = entangle(&state.shared.group);
     let first = transfer::own_port(state, first)?;
     let second = match transfer::own_port(state, second) {

@@ -33,7 +33,7 @@ mod transfer;
 pub(crate) use budget::QueueBudget;
 pub(crate) use message::{Message, Transferred};
 pub(crate) use port::{PortEnd, entangle};
-pub(crate) use transfer::admit;
+pub(crate) use transfer::{admit, own_port};
 
 /// What messaging keeps for one isolate.
 #[derive(Debug, Default)]

@@ -176,7 +176,10 @@ pub(super) fn holds_target(state: &IsolateState, source: &PortEnd, list: &[Handl
 pub(crate) fn admit(state: &mut IsolateState, resource: Transferred) -> Result<(Handle, ResourceKind)> {
     let kind = resource.kind();
     let handle = match resource {
-        Transferred::Port(end) => own_port(state, end)?,
+        Transferred::Port(end) => {
+            state.handles.check_ports(1)?;
+            own_port(state, end)?
+        }
         Transferred::Module(module) => state.handles.insert(Resource::Module(module), false)?,
         // Without the grant it cannot be mapped.
         Transferred::SharedBuffer(buffer) => state.handles.insert(Resource::SharedBuffer(buffer), false)?,
@@ -185,8 +188,8 @@ pub(crate) fn admit(state: &mut IsolateState, resource: Transferred) -> Result<(
     Ok((handle, kind))
 }
 
-/// Lets the isolate own one end of a channel.
-pub(super) fn own_port(state: &mut IsolateState, end: PortEnd) -> Result<Handle> {
+/// Lets the isolate own one end of a channel, however many ports it has.
+pub(crate) fn own_port(state: &mut IsolateState, end: PortEnd) -> Result<Handle> {
     let owner = Owner::source(state);
     let handle = state.handles.insert_with(true, |handle| {
         end.attach(owner(handle));

@@ -34,11 +34,6 @@ impl Children {
         drop(child);
     }
 
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.lock().len()
-    }
-
     /// Terminates all.
     pub(crate) fn terminate_all(&self) {
         for child in self.lock().values() {

@@ -23,7 +23,7 @@ use crate::diagnostics::{
 };
 use crate::handles::Handles;
 use crate::locks::LockClient;
-use crate::messaging::{self, MessagingState, PortEnd, Transferred};
+use crate::messaging::{self, MessagingState, PortEnd};
 use crate::permissions::Permissions;
 use crate::process::{ProcessOptions, ProcessState};
 use crate::shared_memory::SharedMemory;
@@ -275,7 +275,7 @@ impl IsolateBuilder {
             permissions: self.permissions,
             wasi,
             stdio: self.stdio.open(),
-            handles: Handles::new(self.limits.max_handles),
+            handles: Handles::new(self.limits.max_handles).ports_max(self.limits.max_ports),
             timers: Timers::default(),
             messaging: MessagingState {
                 queue_bytes_max: self.limits.max_queue_bytes,
@@ -290,8 +290,8 @@ impl IsolateBuilder {
             panic: None,
         };
         if let Some(port) = self.parent_port {
-            let (handle, _) = messaging::admit(&mut state, Transferred::Port(port))?;
-            state.threads.parent_port = Some(handle);
+            // Given by its creator, so it is there however few it may have.
+            state.threads.parent_port = Some(messaging::own_port(&mut state, port)?);
         }
         let mut store = Store::new(self.host.engine(), state);
         store.limiter(|state| &mut state.limiter);

@@ -146,7 +146,7 @@ impl<'a> Lifecycle<'a> {
     /// Instantiates and looks the exports up.
     pub(super) async fn instantiate(&mut self, module: &Module) -> Result<Instance, ExitStatus> {
         if let Err(reason) = self.store.data_mut().add_code(module.code_bytes()) {
-            return Err(ExitStatus::failed(code::LINK, LimitExceeded::memory(reason).0));
+            return Err(self.failed_start(code::LINK, LimitExceeded::memory(reason).0));
         }
         let instance = module
             .pre()

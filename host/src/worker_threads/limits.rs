@@ -31,9 +31,6 @@ pub struct ResourceLimits {
 const MIB: f64 = 1_048_576.0;
 /// Node's least heap.
 const HEAP_MB_MIN: f64 = 2.0;
-/// Node's default stack.
-pub const STACK_MB_DEFAULT: f64 = 4.0;
-
 /// What a worker's limits come to.
 #[derive(Clone, Debug)]
 pub struct Granted {
@@ -46,8 +43,9 @@ pub struct Granted {
 }
 
 impl ResourceLimits {
-    /// Checks the option and narrows the creator's limits by it. `ERR_OUT_OF_RANGE` for a negative number or NaN.
-    pub fn narrow(&self, creator: &Limits) -> Result<Granted> {
+    /// Checks the option and narrows the creator's limits by it; `creator_stack_bytes` is the stack it gets when it wants
+    /// none in particular. `ERR_OUT_OF_RANGE` for a negative number or NaN.
+    pub fn narrow(&self, creator: &Limits, creator_stack_bytes: usize) -> Result<Granted> {
         let mut wanted = *creator;
         let heap_mb = number("maxOldGenerationSizeMb", self.max_old_generation_size_mb)?.map(|mb| mb.max(HEAP_MB_MIN));
         let young_mb = number("maxYoungGenerationSizeMb", self.max_young_generation_size_mb)?;
@@ -92,21 +90,21 @@ impl ResourceLimits {
         }
         let limits = creator.narrow(&wanted);
         Ok(Granted {
-            reported: self.reported(&limits, stack_mb),
+            reported: self.reported(&limits, stack_mb.unwrap_or(mb(creator_stack_bytes))),
             stack_bytes: stack_mb.map(bytes_of_mb),
             limits,
         })
     }
 
     /// Node's four and those of ours that are set.
-    fn reported(&self, limits: &Limits, stack_mb: Option<f64>) -> Value {
+    fn reported(&self, limits: &Limits, stack_mb: f64) -> Value {
         let mut object = Object::new();
         let mut add = |name: &str, value: f64| drop(object.insert(name.to_string(), Value::Number(value)));
         let queue_bytes = limits.max_queue_bytes.unwrap_or(nodule_abi::limits::QUEUE_BYTES_MAX);
         add("maxYoungGenerationSizeMb", mb(queue_bytes));
         add("maxOldGenerationSizeMb", mb(limits.max_memory_bytes));
         add("codeRangeSizeMb", limits.max_code_bytes.map_or(0.0, mb));
-        add("stackSizeMb", stack_mb.unwrap_or(STACK_MB_DEFAULT));
+        add("stackSizeMb", stack_mb);
         let extensions = [
             ("cpuMs", limits.max_cpu_time.map(|time| time.as_secs_f64() * 1000.0)),
             ("deadlineMs", limits.timeout.map(|time| time.as_secs_f64() * 1000.0)),
@@ -190,7 +188,7 @@ mod tests {
             ..ResourceLimits::default()
         };
         let creator = Limits::default();
-        let granted = wanted.narrow(&creator).unwrap();
+        let granted = wanted.narrow(&creator, 1 << 20).unwrap();
         assert_eq!(granted.limits.max_memory_bytes, 2 << 20, "values below 2 become 2");
         assert_eq!(granted.limits.max_cpu_time, Some(Duration::from_micros(1500)));
         assert_eq!(
@@ -201,7 +199,7 @@ mod tests {
             granted.reported.get("maxOldGenerationSizeMb"),
             Some(&Value::Number(2.0))
         );
-        assert_eq!(granted.reported.get("stackSizeMb"), Some(&Value::Number(4.0)));
+        assert_eq!(granted.reported.get("stackSizeMb"), Some(&Value::Number(1.0)));
     }
 
     #[test]
@@ -211,7 +209,7 @@ mod tests {
                 stack_size_mb: Some(bad),
                 ..ResourceLimits::default()
             };
-            let error = wanted.narrow(&Limits::default()).unwrap_err();
+            let error = wanted.narrow(&Limits::default(), 1 << 20).unwrap_err();
             assert!(error.is_code("ERR_OUT_OF_RANGE"), "{bad}");
         }
     }

@@ -12,6 +12,7 @@
 //! | `environment_data` | `setEnvironmentData` |
 //! | `thread_messages` | `postMessageToThread` |
 //! | `contexts` | `createContext`: further instances in the same task |
+//! | `room` | how many workers may run below an isolate |
 //! | `reply` | answers that take a while: snapshots, profiles |
 //! | `imports` | `nodule:worker_threads/1` |
 
@@ -22,6 +23,7 @@ pub mod imports;
 mod limits;
 mod options;
 mod reply;
+mod room;
 mod source;
 mod spawn;
 mod thread_messages;

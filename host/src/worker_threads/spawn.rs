@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 use nodule_abi::limits::WORKERS_MAX;
+use wasmtime::Store;
 
 use super::exec_argv;
 use super::limits::Granted;
@@ -66,7 +67,9 @@ pub fn prepare(state: &IsolateState, options: &WorkerOptions, code: Option<Vec<u
         Some(path) => directory::resolve(&permissions, path, &creator_cwd)?,
         None => creator_cwd,
     };
-    let granted = options.resource_limits.narrow(&state.limits)?;
+    let granted = options
+        .resource_limits
+        .narrow(&state.limits, state.host.options().max_stack_bytes)?;
     let engine = engine_options(state.host.options(), &granted);
     let mut process = inherited(state);
     if let Some(arguments) = &options.exec_argv {
@@ -100,11 +103,12 @@ pub fn prepare(state: &IsolateState, options: &WorkerOptions, code: Option<Vec<u
 
 /// `EAGAIN` when the creator, or the process, has as many workers as it may have.
 fn check_room(state: &IsolateState) -> Result<()> {
-    let (own, most) = (state.shared.children.len(), state.limits.max_workers);
-    if own >= most || state.shared.group.live_threads() >= WORKERS_MAX {
-        let message = format!("{own} workers run, {most} are allowed (raise it with --max-workers)");
+    if state.shared.group.live_threads() >= WORKERS_MAX {
+        let message = format!("a process has at most {WORKERS_MAX} workers");
         return Err(ErrorRecord::new(ErrorCode::Eagain, message).into());
     }
+    drop(state.threads.room.take(state.limits.max_workers)?);
+    state.handles.check_ports(1)?;
     // The worker, its port and three streams.
     state.handles.check_room(5)
 }
@@ -199,6 +203,7 @@ impl Prepared {
     /// Starts the worker. Its message has left the creator already, so nothing may fail any more but the handle table,
     /// whose room was checked.
     pub fn start(mut self, state: &mut IsolateState, data: Option<Message>) -> Result<Started> {
+        let room = state.threads.room.take(state.limits.max_workers)?;
         let shared = IsolateShared::worker(&state.shared.group);
         let [creator_end, worker_end] = messaging::entangle(&state.shared.group);
         let (port, _) = messaging::admit(state, Transferred::Port(creator_end))?;
@@ -218,8 +223,10 @@ impl Prepared {
         state.shared.children.add(thread, terminate, || {
             Tied::spawn(async move {
                 let status = start.run().await;
-                link.end(status);
+                // Before the creator hears of it: it may start another one at once.
                 creator.children.remove(thread);
+                drop(room);
+                link.end(status);
             })
         });
         Ok(Started {
@@ -261,6 +268,7 @@ impl Prepared {
                 environment_data: state.threads.environment_data.clone(),
                 link: Some(link),
                 has_own_cwd: self.has_own_cwd,
+                room: state.threads.room.below(state.limits.max_workers),
                 ..ThreadState::default()
             },
         }
@@ -295,12 +303,10 @@ pub struct Start {
 impl Start {
     /// From loading the module to the end. When this returns, nothing of the worker is left.
     async fn run(self) -> ExitStatus {
-        let shared = Arc::clone(&self.shared);
-        let terminated = || ExitStatus { code: 1, error: None };
-        let status = tokio::select! {
-            biased;
-            () = shared.terminate.cancelled() => terminated(),
-            status = self.load_and_run() => status,
+        let (shared, entry) = (Arc::clone(&self.shared), self.entry.clone());
+        let status = match self.loaded().await {
+            Ok((store, host)) => run_isolate(store, Arc::clone(&shared), host, entry).await,
+            Err(status) => status,
         };
         // A worker that was terminated before it ran has no store whose end would do this.
         shared.thread_messages.close();
@@ -309,28 +315,25 @@ impl Start {
 
     /// As [`Start::run`], in the task of the isolate that made it.
     pub async fn run_as_context(self) -> ExitStatus {
-        let shared = Arc::clone(&self.shared);
-        let entry = self.entry.clone();
-        let run = async {
-            match self.load().await.and_then(|builder| builder.into_store(&shared)) {
-                Ok((store, host)) => run_context(store, Arc::clone(&shared), host, entry).await,
-                Err(record) => ExitStatus::failed(1, record),
-            }
-        };
-        tokio::select! {
-            biased;
-            () = shared.terminate.cancelled() => ExitStatus { code: 1, error: None },
-            status = run => status,
+        let (shared, entry) = (Arc::clone(&self.shared), self.entry.clone());
+        match self.loaded().await {
+            Ok((store, host)) => run_context(store, shared, host, entry).await,
+            Err(status) => status,
         }
     }
 
-    async fn load_and_run(self) -> ExitStatus {
+    /// The isolate, ready to run. Only this is given up when the worker is terminated: a run ends by itself then, and
+    /// what it leaves behind is put away.
+    async fn loaded(self) -> std::result::Result<(Store<IsolateState>, Host), ExitStatus> {
         let shared = Arc::clone(&self.shared);
-        let entry = self.entry.clone();
-        match self.load().await.and_then(|builder| builder.into_store(&shared)) {
-            Ok((store, host)) => run_isolate(store, shared, host, entry).await,
-            Err(record) => ExitStatus::failed(1, record),
-        }
+        let loaded = tokio::select! {
+            biased;
+            () = shared.terminate.cancelled() => return Err(ExitStatus { code: 1, error: None }),
+            loaded = self.load() => loaded,
+        };
+        loaded
+            .and_then(|builder| builder.into_store(&shared))
+            .map_err(|record| ExitStatus::failed(1, record))
     }
 
     async fn load(self) -> Result<IsolateBuilder> {

@@ -7,6 +7,7 @@ use nodule_abi::value::Value;
 
 use super::contexts::Contexts;
 use super::environment_data::EnvironmentData;
+use super::room::Room;
 use super::thread_messages::Receipt;
 use super::worker::WorkerLink;
 use crate::handles::Handle;
@@ -31,6 +32,8 @@ pub struct ThreadState {
     pub receipts: HashMap<u32, Receipt>,
     /// Its contexts.
     pub contexts: Contexts,
+    /// Its workers and theirs.
+    pub room: Room,
     /// Counts the answers about workers that are open.
     pub open_replies: Arc<()>,
     /// The last token.
