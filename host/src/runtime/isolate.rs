@@ -287,6 +287,7 @@ impl IsolateBuilder {
             threads: self.thread,
             diagnostics: Diagnostics::new(shared),
             last_error: None,
+            event_records: Vec::new(),
             panic: None,
         };
         if let Some(port) = self.parent_port {
