@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use nodule_abi::error::ErrorRecord;
@@ -124,8 +125,8 @@ async fn next_records(
             }
             is_over = deadline.is_some_and(|deadline| deadline <= now);
         }
-        let is_idle = !keep_alive && !state.handles.keep_alive();
-        if !records.is_empty() || is_over || is_idle {
+        let is_idle = || !keep_alive && !state.handles.keep_alive() && !state.locks.waits_for_others(&state.shared);
+        if !records.is_empty() || is_over || is_idle() {
             return Ok(());
         }
         let wake = match (deadline, due) {
@@ -133,13 +134,21 @@ async fn next_records(
             (deadline, due) => deadline.or(due),
         };
         let shared = Arc::clone(&state.shared);
-        let arrived = poll_fn(|context| shared.events.poll_arrived(context));
+        let mut contexts = std::mem::take(&mut state.threads.contexts);
+        let arrived = poll_fn(|context| {
+            if shared.events.poll_arrived(context).is_ready() {
+                return Poll::Ready(());
+            }
+            contexts.run(context);
+            Poll::Pending
+        });
         let _idle = shared.activity.park();
         match wake {
             // The runtime's clock has a grain of 1 ms and never fires early.
             Some(wake) => drop(park(caller, tokio::time::timeout_at(wake.into(), arrived)).await?),
             None => park(caller, arrived).await?,
         }
+        caller.data_mut().threads.contexts = contexts;
     }
 }
 

@@ -99,7 +99,11 @@ impl EventQueue {
         if !queued.records.is_empty() {
             return Poll::Ready(());
         }
-        if !queued.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+        if !queued
+            .waker
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(context.waker()))
+        {
             queued.waker = Some(context.waker().clone());
         }
         Poll::Pending

@@ -139,7 +139,11 @@ impl Control {
         if self.pending.load(Ordering::Acquire) {
             return Poll::Ready(());
         }
-        if !requests.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+        if !requests
+            .waker
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(context.waker()))
+        {
             requests.waker = Some(context.waker().clone());
         }
         Poll::Pending

@@ -215,9 +215,10 @@ impl Prepared {
         let start = self.into_start(state, &shared, worker_end, data, Arc::clone(&link));
         let creator = Arc::clone(&state.shared);
         let (thread, terminate) = (shared.thread, shared.terminate.clone());
+        let run = start.run();
         state.shared.children.add(thread, terminate, || {
-            Tied::spawn(async move {
-                let status = start.run().await;
+            Tied::spawn_isolate(async move {
+                let status = run.await;
                 link.end(status);
                 creator.children.remove(thread);
             })
@@ -294,17 +295,26 @@ pub struct Start {
 
 impl Start {
     /// From loading the module to the end. When this returns, nothing of the worker is left.
-    async fn run(self) -> ExitStatus {
-        let shared = Arc::clone(&self.shared);
-        let terminated = || ExitStatus { code: 1, error: None };
-        let status = tokio::select! {
-            biased;
-            () = shared.terminate.cancelled() => terminated(),
-            status = self.load_and_run() => status,
-        };
-        // A worker that was terminated before it ran has no store whose end would do this.
-        shared.thread_messages.close();
-        status
+    fn run(self) -> impl Future<Output = ExitStatus> + Send {
+        let (shared, entry) = (Arc::clone(&self.shared), self.entry.clone());
+        // In a box of its own: it is large, and gone once the worker runs.
+        let load = Box::pin(self.load());
+        async move {
+            let run = async {
+                match load.await.and_then(|builder| builder.into_store(&shared)) {
+                    Ok((store, host)) => run_isolate(store, Arc::clone(&shared), host, entry).await,
+                    Err(record) => ExitStatus::failed(1, record),
+                }
+            };
+            let status = tokio::select! {
+                biased;
+                () = shared.terminate.cancelled() => ExitStatus { code: 1, error: None },
+                status = run => status,
+            };
+            // A worker that was terminated before it ran has no store whose end would do this.
+            shared.thread_messages.close();
+            status
+        }
     }
 
     /// As [`Start::run`], in the task of the isolate that made it.
@@ -321,15 +331,6 @@ impl Start {
             biased;
             () = shared.terminate.cancelled() => ExitStatus { code: 1, error: None },
             status = run => status,
-        }
-    }
-
-    async fn load_and_run(self) -> ExitStatus {
-        let shared = Arc::clone(&self.shared);
-        let entry = self.entry.clone();
-        match self.load().await.and_then(|builder| builder.into_store(&shared)) {
-            Ok((store, host)) => run_isolate(store, shared, host, entry).await,
-            Err(record) => ExitStatus::failed(1, record),
         }
     }
 
