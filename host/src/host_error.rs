@@ -10,6 +10,9 @@ use crate::runtime::IsolateState;
 pub enum HostError {
     /// A mistake of the guest, or a refusal: an error number for the guest.
     Errno(Box<ErrorRecord>),
+    /// As `Errno`, of a code and its usual text. The record is made only if the guest asks: codes are also answers,
+    /// as `EAGAIN`.
+    Code(ErrorCode),
     /// A broken invariant, or the end of the isolate: the guest is unwound.
     Trap(wasmtime::Error),
     /// A failure of the host: logged, `ERR_INTERNAL` for the guest.
@@ -42,7 +45,26 @@ impl From<ErrorRecord> for HostError {
 
 impl From<ErrorCode> for HostError {
     fn from(code: ErrorCode) -> Self {
-        ErrorRecord::new(code, code.text()).into()
+        Self::Code(code)
+    }
+}
+
+/// What `nodule:error/1` `last` tells.
+#[derive(Clone, Debug)]
+pub enum LastError {
+    /// A code and its usual text.
+    Code(ErrorCode),
+    /// A whole record.
+    Record(Box<ErrorRecord>),
+}
+
+impl LastError {
+    /// The record.
+    pub fn record(self) -> Box<ErrorRecord> {
+        match self {
+            Self::Code(code) => ErrorRecord::new(code, code.text()).into(),
+            Self::Record(record) => record,
+        }
     }
 }
 
@@ -53,6 +75,10 @@ pub fn respond(caller: &mut Caller<'_, IsolateState>, result: Result<(), HostErr
         Ok(()) => return Ok(0),
         Err(HostError::Trap(error)) => return Err(error),
         Err(HostError::Errno(record)) => record,
+        Err(HostError::Code(code)) => {
+            caller.data_mut().last_error = Some(LastError::Code(code));
+            return Ok(u32::from(code.number()));
+        }
         Err(HostError::Internal(error)) => {
             tracing::error!(%error, "a host function failed");
             Box::new(ErrorRecord::new(
@@ -67,6 +93,6 @@ pub fn respond(caller: &mut Caller<'_, IsolateState>, result: Result<(), HostErr
         "RangeError" => ErrorCode::OutOfRange,
         _ => ErrorCode::Internal,
     });
-    caller.data_mut().last_error = Some(record);
+    caller.data_mut().last_error = Some(LastError::Record(record));
     Ok(u32::from(code.number()))
 }

@@ -4,6 +4,8 @@ use std::future::Future;
 
 use tokio::task::JoinHandle;
 
+use crate::runtime::HandOver;
+
 /// A task that is aborted when this is dropped.
 #[derive(Debug)]
 pub struct Tied(JoinHandle<()>);
@@ -12,6 +14,11 @@ impl Tied {
     /// Starts a task on the current runtime.
     pub fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Self {
         Self(tokio::spawn(future))
+    }
+
+    /// As [`Self::spawn`], for a task that is an isolate.
+    pub fn spawn_isolate(future: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(HandOver::new(future)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Imports about events, handles, timers, streams and the machine.
 
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, MaybeUninit};
 
 use nodule_abi::error::ErrorCode;
 use nodule_abi::event::EventRecord;
@@ -16,16 +16,20 @@ const _: () = assert!(WAIT_BATCH <= EVENT_BATCH_MAX as usize);
 
 /// Waits for events and hands each to `push`. `timeout_ns` < 0 waits until nothing ref'd is left.
 pub(crate) fn wait(timeout_ns: i64, mut push: impl FnMut(EventRecord)) -> Result<()> {
-    let mut records = [EventRecord::default(); WAIT_BATCH];
+    // Not zeroed: that would cost more than most waits do, and touch a page that stays resident.
+    let mut records = [const { MaybeUninit::<EventRecord>::uninit() }; WAIT_BATCH];
     let mut count = 0;
     check(import!(event_loop::wait(
-        records.as_mut_ptr(),
+        records.as_mut_ptr().cast::<EventRecord>(),
         len32(WAIT_BATCH),
         timeout_ns,
         0,
         &mut count
     )))?;
-    records.iter().take(count as usize).for_each(|record| push(*record));
+    for record in records.iter().take(count as usize) {
+        // SAFETY: the host has written the first `count` records; every bit pattern is one.
+        push(unsafe { record.assume_init() });
+    }
     Ok(())
 }
 

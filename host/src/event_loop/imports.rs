@@ -1,6 +1,8 @@
 //! `nodule:event_loop/1`.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use nodule_abi::error::ErrorRecord;
@@ -76,49 +78,70 @@ async fn wait(
     let deadline = u64::try_from(timeout_ns)
         .ok()
         .and_then(|ns| Instant::now().checked_add(Duration::from_nanos(ns)));
-    let records = next_records(caller, cap as usize, deadline, keep_alive != 0).await?;
-    let bytes: Vec<u8> = records.iter().flat_map(|record| record.to_bytes()).collect();
-    guest_memory::write_bytes(caller, events_ptr, &bytes)?;
-    guest_memory::write_u32(caller, count_ptr, u32::try_from(records.len()).unwrap_or(cap))
+    let mut records = std::mem::take(&mut caller.data_mut().event_records);
+    records.clear();
+    let result = next_records(caller, &mut records, cap as usize, deadline, keep_alive != 0).await;
+    let written = result.and_then(|()| write_records(caller, events_ptr, &records));
+    let count = u32::try_from(records.len()).unwrap_or(cap);
+    caller.data_mut().event_records = records;
+    written?;
+    guest_memory::write_u32(caller, count_ptr, count)
+}
+
+fn write_records(caller: &mut Caller<'_, IsolateState>, ptr: u32, records: &[EventRecord]) -> Result<(), HostError> {
+    match records {
+        [] => Ok(()),
+        [record] => guest_memory::write_bytes(caller, ptr, &record.to_bytes()),
+        records => {
+            let bytes: Vec<u8> = records.iter().flat_map(|record| record.to_bytes()).collect();
+            guest_memory::write_bytes(caller, ptr, &bytes)
+        }
+    }
 }
 
 /// Queued records first, then due timers; waits when there are none. Nothing when the time is over,
 /// or when nothing ref'd is left and the guest has no reason of its own to stay.
 async fn next_records(
     caller: &mut Caller<'_, IsolateState>,
+    records: &mut Vec<EventRecord>,
     max: usize,
     deadline: Option<Instant>,
     keep_alive: bool,
-) -> Result<Vec<EventRecord>, HostError> {
+) -> Result<(), HostError> {
     loop {
         serve_requests(&mut *caller).map_err(HostError::Trap)?;
         let state = caller.data_mut();
-        let mut records = state.shared.events.take(max);
+        state.shared.events.take(records, max);
         records.iter_mut().for_each(|record| messaging::deliver(state, record));
-        let now = Instant::now();
-        while records.len() < max
-            && let Some(record) = state.timers.pop_due(now, &mut state.handles)
-        {
-            records.push(record);
+        let due = state.timers.next_due();
+        let mut is_over = false;
+        // Most waits have neither: they need no clock.
+        if deadline.is_some() || due.is_some() {
+            let now = Instant::now();
+            while records.len() < max
+                && let Some(record) = state.timers.pop_due(now, &mut state.handles)
+            {
+                records.push(record);
+            }
+            is_over = deadline.is_some_and(|deadline| deadline <= now);
         }
-        let over = deadline.is_some_and(|deadline| deadline <= now);
         let is_idle = || !keep_alive && !state.handles.keep_alive() && !state.locks.waits_for_others(&state.shared);
-        if !records.is_empty() || over || is_idle() {
-            return Ok(records);
+        if !records.is_empty() || is_over || is_idle() {
+            return Ok(());
         }
-        let wake = match (deadline, state.timers.next_due()) {
+        let wake = match (deadline, due) {
             (Some(deadline), Some(due)) => Some(deadline.min(due)),
             (deadline, due) => deadline.or(due),
         };
         let shared = Arc::clone(&state.shared);
         let mut contexts = std::mem::take(&mut state.threads.contexts);
-        let arrived = async {
-            tokio::select! {
-                biased;
-                () = shared.events.arrived() => {}
-                () = contexts.run() => {}
+        let arrived = poll_fn(|context| {
+            if shared.events.poll_arrived(context).is_ready() {
+                return Poll::Ready(());
             }
-        };
+            contexts.run(context);
+            Poll::Pending
+        });
         let _idle = shared.activity.park();
         match wake {
             // The runtime's clock has a grain of 1 ms and never fires early.

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use nodule_abi::event::EventRecord;
 use nodule_abi::limits::EVENT_QUEUE_LEN_MAX;
-use tokio::sync::Notify;
 
 pub mod imports;
 
@@ -13,7 +13,6 @@ pub mod imports;
 #[derive(Debug, Default)]
 pub struct EventQueue {
     queued: Mutex<Queued>,
-    arrived: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -21,6 +20,8 @@ struct Queued {
     records: VecDeque<Entry>,
     /// How many of them come from sources without a bound of their own.
     unbounded: usize,
+    /// The isolate's task, while it waits.
+    waker: Option<Waker>,
 }
 
 #[derive(Debug)]
@@ -52,18 +53,22 @@ impl EventQueue {
 
     fn add(&self, mut queued: MutexGuard<'_, Queued>, record: EventRecord, is_bounded: bool) {
         queued.records.push_back(Entry { record, is_bounded });
+        let waker = queued.waker.take();
         drop(queued);
-        self.arrived.notify_one();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
-    /// Takes up to `max` records in order.
-    pub fn take(&self, max: usize) -> Vec<EventRecord> {
+    /// Moves records in order to the end of `taken`, until it has `max`.
+    pub fn take(&self, taken: &mut Vec<EventRecord>, max: usize) {
         let mut queued = self.lock();
-        let count = queued.records.len().min(max);
-        let taken: Vec<_> = queued.records.drain(..count).collect();
-        queued.unbounded -= taken.iter().filter(|entry| !entry.is_bounded).count();
-        drop(queued);
-        taken.into_iter().map(|entry| entry.record).collect()
+        let count = queued.records.len().min(max.saturating_sub(taken.len()));
+        for _ in 0..count {
+            let Some(entry) = queued.records.pop_front() else { break };
+            queued.unbounded -= usize::from(!entry.is_bounded);
+            taken.push(entry.record);
+        }
     }
 
     /// Drops records of handles that are closed, once there are more than `handles_max` open handles can have.
@@ -88,9 +93,34 @@ impl EventQueue {
         self.len() == 0
     }
 
-    /// Ends when a record may have arrived.
+    /// Ready once a record is there. Only the isolate's own task waits.
+    pub fn poll_arrived(&self, context: &Context<'_>) -> Poll<()> {
+        let mut queued = self.lock();
+        if !queued.records.is_empty() {
+            return Poll::Ready(());
+        }
+        if !queued
+            .waker
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(context.waker()))
+        {
+            queued.waker = Some(context.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// As [`Self::take`], for tests.
+    #[cfg(test)]
+    pub fn take_vec(&self, max: usize) -> Vec<EventRecord> {
+        let mut taken = Vec::new();
+        self.take(&mut taken, max);
+        taken
+    }
+
+    /// As [`Self::poll_arrived`], for tests.
+    #[cfg(test)]
     pub async fn arrived(&self) {
-        self.arrived.notified().await;
+        std::future::poll_fn(|context| self.poll_arrived(context)).await;
     }
 
     fn lock(&self) -> MutexGuard<'_, Queued> {

@@ -30,7 +30,7 @@ impl Isolate {
     }
 
     fn events(&self) -> Vec<(u32, u32)> {
-        let records = self.shared.events.take(100);
+        let records = self.shared.events.take_vec(100);
         records.iter().map(|record| (record.kind, record.handle)).collect()
     }
 
@@ -167,7 +167,13 @@ async fn a_full_event_queue_delays_the_grant_but_does_not_lose_it() {
     while b.shared.events.push(filler) {}
     a.handles.remove(held).unwrap();
     granted(c.request("x", Mode::Exclusive, WhenBusy::Steal));
-    assert!(b.shared.events.take(usize::MAX).iter().all(|record| *record == filler));
+    assert!(
+        b.shared
+            .events
+            .take_vec(usize::MAX)
+            .iter()
+            .all(|record| *record == filler)
+    );
     let mut got = Vec::new();
     while got.len() < 2 {
         b.shared.events.arrived().await;

@@ -213,8 +213,10 @@ fn receive(caller: &mut Guest<'_>, handle: Handle, out: MessageOut) -> Result<()
     };
     let (bytes, resources) = (message.bytes.len(), message.resources.len());
     out.check(caller, bytes, resources)?;
-    let mut message = port(caller.data_mut(), handle)?.take();
-    give_message(caller, &mut message, out)
+    match port(caller.data_mut(), handle)?.take() {
+        Some(message) => out.write(caller, &message.bytes, message.resources),
+        None => Err(ErrorCode::Eagain.into()),
+    }
 }
 
 async fn receive_wait(caller: &mut Guest<'_>, handle: Handle, timeout_ns: i64) -> Result<(), HostError> {

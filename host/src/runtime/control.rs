@@ -1,12 +1,12 @@
 //! Requests to an isolate from outside: served at its next tick or while it waits, so also by one that computes.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
-use tokio::sync::Notify;
 use wasmtime::{AsContextMut, Caller, StoreContextMut};
 
 use super::state::IsolateState;
@@ -58,13 +58,14 @@ pub enum Refused {
 pub struct Control {
     requests: Mutex<Requests>,
     pending: AtomicBool,
-    arrived: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Requests {
     waiting: Vec<ControlRequest>,
     ended: bool,
+    /// The isolate's task, when it waited last.
+    waker: Option<Waker>,
 }
 
 /// Most inspections that wait.
@@ -88,8 +89,11 @@ impl Control {
         }
         requests.waiting.push(request);
         self.pending.store(true, Ordering::Release);
+        let waker = requests.waker.take();
         drop(requests);
-        self.arrived.notify_one();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
         Ok(())
     }
 
@@ -118,6 +122,7 @@ impl Control {
         let waiting = {
             let mut requests = self.lock();
             requests.ended = true;
+            requests.waker = None;
             std::mem::take(&mut requests.waiting)
         };
         // Whoever asked may ask again when its answer is dropped, so not under the lock.
@@ -128,9 +133,20 @@ impl Control {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends when a request may have arrived.
-    pub async fn arrived(&self) {
-        self.arrived.notified().await;
+    /// Ready when a request is there. Only the isolate's own task waits.
+    fn poll_arrived(&self, context: &Context<'_>) -> Poll<()> {
+        let mut requests = self.lock();
+        if self.pending.load(Ordering::Acquire) {
+            return Poll::Ready(());
+        }
+        if !requests
+            .waker
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(context.waker()))
+        {
+            requests.waker = Some(context.waker().clone());
+        }
+        Poll::Pending
     }
 }
 
@@ -156,10 +172,13 @@ pub(crate) async fn park<T>(
     let mut future = pin!(future);
     let idle = diagnostics::IdleTime::begin(caller.data_mut());
     let output = loop {
-        tokio::select! {
-            biased;
-            output = &mut future => break output,
-            () = shared.control.arrived() => serve_requests(&mut *caller).map_err(HostError::Trap)?,
+        let output = poll_fn(|context| match future.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => shared.control.poll_arrived(context).map(|()| None),
+        });
+        match output.await {
+            Some(output) => break output,
+            None => serve_requests(&mut *caller).map_err(HostError::Trap)?,
         }
     };
     idle.end(caller);

@@ -9,6 +9,7 @@ use wasmtime::{Store, UpdateDeadline};
 
 use super::activity::Activity;
 use super::control::serve_requests;
+use super::handover::HandOver;
 use super::host::Host;
 use super::lifecycle;
 use super::limits::{LimitExceeded, Limits, MemoryLimiter};
@@ -236,7 +237,12 @@ impl IsolateBuilder {
         let entry = std::mem::take(&mut self.entry);
         let shared = IsolateShared::root();
         let (store, host) = self.into_store(&shared)?;
-        let task = tokio::spawn(task::run_isolate(store, Arc::clone(&shared), host, entry));
+        let task = tokio::spawn(HandOver::new(task::run_isolate(
+            store,
+            Arc::clone(&shared),
+            host,
+            entry,
+        )));
         Ok(Isolate {
             shared,
             task: Some(task),
@@ -287,6 +293,7 @@ impl IsolateBuilder {
             threads: self.thread,
             diagnostics: Diagnostics::new(shared),
             last_error: None,
+            event_records: Vec::new(),
             panic: None,
         };
         if let Some(port) = self.parent_port {

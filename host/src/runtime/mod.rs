@@ -11,6 +11,7 @@
 //! | `state` | what the host keeps for one isolate |
 //! | `group` | the isolates of one process |
 //! | `isolate` | builder and handle: spawn, join, terminate |
+//! | `handover` | isolates that wake each other take turns on a thread |
 //! | `task`, `children` | an isolate as a task; its workers, which end with it |
 //! | `lifecycle` | one isolate from its first to its last instruction |
 //! | `plugin` | an instance whose exports the embedder calls |
@@ -27,6 +28,7 @@ mod code;
 mod control;
 mod engine;
 mod group;
+mod handover;
 mod host;
 mod isolate;
 mod known_files;
@@ -50,6 +52,7 @@ pub(crate) use control::{park, serve_requests};
 pub(crate) use engine::TICK;
 pub use engine::{EngineOptions, Optimize};
 pub use group::{IsolateGroup, ThreadId};
+pub(crate) use handover::HandOver;
 pub use host::{Host, HostBuilder};
 pub use isolate::{ExitStatus, Isolate, IsolateBuilder, IsolateId, IsolateRole};
 pub use limits::{LimitExceeded, Limits, OnMemoryLimit};

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use nodule_abi::error::ErrorRecord;
+use nodule_abi::event::EventRecord;
 use tokio_util::sync::CancellationToken;
 use wasmtime::{Func, Global, Instance, Memory, Table};
 
@@ -20,6 +21,7 @@ use super::module::Module;
 use crate::diagnostics::Diagnostics;
 use crate::event_loop::EventQueue;
 use crate::handles::{Handle, Handles};
+use crate::host_error::LastError;
 use crate::locks::LockClient;
 use crate::messaging::MessagingState;
 use crate::permissions::Permissions;
@@ -156,7 +158,9 @@ pub struct IsolateState {
     pub(crate) process: ProcessState,
     pub(crate) threads: ThreadState,
     pub(crate) diagnostics: Diagnostics,
-    pub(crate) last_error: Option<Box<ErrorRecord>>,
+    pub(crate) last_error: Option<LastError>,
+    /// Room for the records of a wait, used again and again.
+    pub(crate) event_records: Vec<EventRecord>,
     /// A panic the guest announced; belongs to the trap that follows.
     pub(crate) panic: Option<ErrorRecord>,
 }

@@ -111,14 +111,16 @@ impl From<wasmtime::Error> for WasiError {
 
 impl From<HostError> for WasiError {
     fn from(error: HostError) -> Self {
+        let errno = |code: Option<ErrorCode>| match code {
+            Some(ErrorCode::Efault) => Errno::FAULT,
+            Some(ErrorCode::Eilseq) => Errno::ILSEQ,
+            Some(ErrorCode::Enametoolong) => Errno::NAMETOOLONG,
+            _ => Errno::INVAL,
+        };
         match error {
             HostError::Trap(error) => Self::Trap(error),
-            HostError::Errno(record) => Self::Errno(match record.error_code() {
-                Some(ErrorCode::Efault) => Errno::FAULT,
-                Some(ErrorCode::Eilseq) => Errno::ILSEQ,
-                Some(ErrorCode::Enametoolong) => Errno::NAMETOOLONG,
-                _ => Errno::INVAL,
-            }),
+            HostError::Errno(record) => Self::Errno(errno(record.error_code())),
+            HostError::Code(code) => Self::Errno(errno(Some(code))),
             HostError::Internal(error) => {
                 tracing::error!(%error, "a WASI call failed");
                 Self::Errno(Errno::IO)

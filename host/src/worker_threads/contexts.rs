@@ -2,10 +2,10 @@
 //! begin without grants.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::Context;
 
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 use nodule_abi::limits::CONTEXTS_MAX;
@@ -32,13 +32,9 @@ impl Contexts {
         self.running.len()
     }
 
-    /// Lets each run as far as it comes; never done.
-    pub async fn run(&mut self) {
-        poll_fn(|context| {
-            self.running.retain_mut(|run| run.as_mut().poll(context).is_pending());
-            Poll::Pending
-        })
-        .await
+    /// Lets each run as far as it comes.
+    pub fn run(&mut self, context: &mut Context<'_>) {
+        self.running.retain_mut(|run| run.as_mut().poll(context).is_pending());
     }
 }
 

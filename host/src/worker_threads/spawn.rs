@@ -220,9 +220,10 @@ impl Prepared {
         let start = self.into_start(state, &shared, worker_end, data, Arc::clone(&link));
         let creator = Arc::clone(&state.shared);
         let (thread, terminate) = (shared.thread, shared.terminate.clone());
+        let run = start.run();
         state.shared.children.add(thread, terminate, || {
-            Tied::spawn(async move {
-                let status = start.run().await;
+            Tied::spawn_isolate(async move {
+                let status = run.await;
                 // Before the creator hears of it: it may start another one at once.
                 creator.children.remove(thread);
                 drop(room);
@@ -302,15 +303,19 @@ pub struct Start {
 
 impl Start {
     /// From loading the module to the end. When this returns, nothing of the worker is left.
-    async fn run(self) -> ExitStatus {
+    fn run(self) -> impl Future<Output = ExitStatus> + Send {
         let (shared, entry) = (Arc::clone(&self.shared), self.entry.clone());
-        let status = match self.loaded().await {
-            Ok((store, host)) => run_isolate(store, Arc::clone(&shared), host, entry).await,
-            Err(status) => status,
-        };
-        // A worker that was terminated before it ran has no store whose end would do this.
-        shared.thread_messages.close();
-        status
+        // In a box of its own: it is large, and gone once the worker runs.
+        let loaded = Box::pin(self.loaded());
+        async move {
+            let status = match loaded.await {
+                Ok((store, host)) => run_isolate(store, Arc::clone(&shared), host, entry).await,
+                Err(status) => status,
+            };
+            // A worker that was terminated before it ran has no store whose end would do this.
+            shared.thread_messages.close();
+            status
+        }
     }
 
     /// As [`Start::run`], in the task of the isolate that made it.

@@ -82,7 +82,7 @@ impl Guest {
     ) -> std::result::Result<(u32, u32), String> {
         let code: i32 = self.0.call(name, arguments).await.map_err(|error| error.to_string())?;
         if code != 0 {
-            let record = self.0.state_mut().last_error.take().unwrap();
+            let record = self.0.state_mut().last_error.take().unwrap().record();
             assert!(imports::find(namespace::error, "last").is_some());
             return Err(format!("{} {}", record.name, record.code.as_deref().unwrap_or("-")));
         }

@@ -122,7 +122,7 @@ async fn a_terminated_waiter_is_not_counted() {
 }
 
 fn events(guest: &Guest) -> Vec<EventRecord> {
-    guest.0.state().shared.events.take(100)
+    guest.0.state().shared.events.take_vec(100)
 }
 
 #[tokio::test]

@@ -107,7 +107,7 @@ impl Guest {
         if code == 0 {
             return Ok(());
         }
-        let record = self.plugin.state().last_error.clone().unwrap();
+        let record = self.plugin.state().last_error.clone().unwrap().record();
         assert_eq!(code.unsigned_abs(), u32::from(record.error_code().unwrap().number()));
         Err(record)
     }
