@@ -112,6 +112,63 @@ const works = {
   },
 };
 
+Object.assign(works, {
+  async transfer(batches, length) {
+    const transfers = 100;
+    const worker = start('buffer');
+    for (let batch = 0; batch <= batches; batch++) {
+      let buffer = new ArrayBuffer(length);
+      new Uint8Array(buffer)[length - 1] = 7;
+      const from = now();
+      for (let transfer = 0; transfer < transfers / 2; transfer++) {
+        worker.postMessage(buffer, [buffer]);
+        buffer = await next(worker, 'message');
+      }
+      if (batch > 0) printSince(from, transfers);
+    }
+    await worker.terminate();
+  },
+  async wake(batches) {
+    const cells = new Int32Array(new SharedArrayBuffer(4096));
+    const worker = start('wake');
+    worker.postMessage(cells);
+    await next(worker, 'message');
+    for (let batch = 0; batch <= batches; batch++) {
+      const from = now();
+      for (let turn = 0; turn < BATCH; turn++) {
+        setValue(cells, 0, 1);
+        awaitValue(cells, 0, 0);
+      }
+      if (batch > 0) printSince(from, 2 * BATCH);
+    }
+    await worker.terminate();
+  },
+  async counter(rounds, additions) {
+    const count = 2;
+    for (let round = 0; round <= rounds; round++) {
+      const cells = new Int32Array(new SharedArrayBuffer(4096));
+      const workers = Array.from({ length: count }, () => start('add'));
+      for (const worker of workers) worker.postMessage([cells, additions]);
+      awaitValue(cells, 0, count);
+      const from = now();
+      Atomics.store(cells, 16, 1);
+      Atomics.notify(cells, 16);
+      awaitValue(cells, 32, count);
+      if (round > 0) console.log((Number(now() - from) / additions).toFixed(3));
+      for (const worker of workers) await worker.terminate();
+    }
+  },
+});
+
+function awaitValue(cells, cell, value) {
+  for (let seen; (seen = Atomics.load(cells, cell)) !== value;) Atomics.wait(cells, cell, seen);
+}
+
+function setValue(cells, cell, value) {
+  Atomics.store(cells, cell, value);
+  Atomics.notify(cells, cell, 1);
+}
+
 async function terminate(work, count) {
   for (let run = 0; run < count; run++) {
     const worker = await started(work);
@@ -153,6 +210,22 @@ const workerWorks = {
     parentPort.postMessage(1);
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
   },
+  buffer: () => parentPort.on('message', (buffer) => parentPort.postMessage(buffer, [buffer])),
+  wake: () => parentPort.once('message', (cells) => {
+    parentPort.postMessage(1);
+    for (;;) {
+      awaitValue(cells, 0, 1);
+      setValue(cells, 0, 0);
+    }
+  }),
+  add: () => parentPort.once('message', ([cells, additions]) => {
+    Atomics.add(cells, 0, 1);
+    Atomics.notify(cells, 0);
+    awaitValue(cells, 16, 1);
+    for (let addition = 0; addition < additions; addition++) Atomics.add(cells, 64, 1);
+    Atomics.add(cells, 32, 1);
+    Atomics.notify(cells, 32);
+  }),
   listen() {
     process.on('workerMessage', () => {});
     parentPort.on('message', () => {});

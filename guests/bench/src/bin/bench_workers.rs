@@ -3,11 +3,14 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use nodule_sdk::promise::{self, Promise, Resolver};
+use nodule_sdk::shared_memory::{Atomics, SharedBuffer};
 use nodule_sdk::worker_threads::{
-    self, BroadcastChannel, MessagePort, Source, Worker, WorkerOptions, on_thread_message, post_message_to_thread,
+    self, ArrayBuffer, BroadcastChannel, MessagePort, Source, Worker, WorkerOptions, on_thread_message,
+    post_message_to_thread,
 };
 use nodule_sdk::{Result, process, timers};
 use serde::{Deserialize, Serialize};
@@ -28,7 +31,13 @@ async fn main() -> Result<()> {
     match arguments.first().map_or("", String::as_str) {
         "exit" => spawn_to_exit(number(1)).await,
         "first" => spawn_to_message(number(1)).await,
-        "live" => live(number(1), Duration::from_millis(arguments.get(2).map_or(0, |_| number(2).into()))).await,
+        "live" => {
+            live(
+                number(1),
+                Duration::from_millis(arguments.get(2).map_or(0, |_| number(2).into())),
+            )
+            .await
+        }
         "ping" => ping_pong(number(1), &[7_u8; 32].map(char::from).iter().collect::<String>()).await,
         "value" => ping_pong(number(1), &Order::example()).await,
         "flood" => flood(number(1), number(2)).await,
@@ -37,6 +46,9 @@ async fn main() -> Result<()> {
         "terminate-parked" => terminate("parked", number(1)).await,
         "drift" => drift(number(1)).await,
         "thread" => thread_messages(number(1)).await,
+        "transfer" => transfer(number(1), number(2)).await,
+        "wake" => wake(number(1)).await,
+        "counter" => counter(number(1), number(2)).await,
         work => Err(nodule_sdk::Error::new(format!("no such work: {work}"))),
     }
 }
@@ -88,6 +100,17 @@ fn as_worker(work: &str, parent: &MessagePort) -> Result<()> {
             on_thread_message(|_: u32, _| {});
             parent.on_message(|_: u32| {});
             post(1)?;
+        }
+        "buffer" => {
+            let port = parent.clone();
+            parent.on_message(move |buffer: ArrayBuffer| drop(port.post_message_with(&buffer, &[&buffer])));
+        }
+        "wake" => {
+            let port = parent.clone();
+            parent.once_message(move |buffer: SharedBuffer| drop(answer_wakes(&buffer, &port)));
+        }
+        "add" => {
+            parent.once_message(|(buffer, additions): (SharedBuffer, u32)| drop(add(&buffer, additions)));
         }
         _ => return Err(nodule_sdk::Error::new("no such work")),
     }
@@ -331,5 +354,133 @@ async fn thread_messages(batches: u32) -> Result<()> {
         }
     }
     worker.terminate().await;
+    Ok(())
+}
+
+/// Prints the mean time of a transfer of a buffer there or back, of each batch.
+async fn transfer(batches: u32, len_bytes: u32) -> Result<()> {
+    const TRANSFERS: u32 = 100;
+    let worker = start("buffer")?;
+    for batch in 0..=batches {
+        let mut buffer = ArrayBuffer::new(usize::try_from(len_bytes).unwrap_or(0));
+        buffer.write(|bytes| bytes[bytes.len() - 1] = 7)?;
+        let start_time = Instant::now();
+        for _ in 0..TRANSFERS / 2 {
+            let (resolver, back) = promise::deferred::<Option<ArrayBuffer>>();
+            let resolver = Cell::new(Some(resolver));
+            worker.once_message(move |buffer: ArrayBuffer| {
+                if let Some(resolver) = resolver.take() {
+                    resolver.resolve(Some(buffer));
+                }
+            });
+            worker.post_message_with(&buffer, &[&buffer])?;
+            buffer = back
+                .await?
+                .ok_or_else(|| nodule_sdk::Error::new("no buffer came back"))?;
+        }
+        let time = start_time.elapsed() / TRANSFERS;
+        assert_eq!(buffer.read(|bytes| bytes[bytes.len() - 1])?, 7);
+        if batch > 0 {
+            print_ns(time);
+        }
+    }
+    worker.terminate().await;
+    Ok(())
+}
+
+/// Cells of the shared buffer: whose turn it is, or how many are ready, have begun and have ended.
+const TURN: usize = 0;
+const BEGIN: usize = 16;
+const ENDED: usize = 32;
+const SHARED_BYTES: usize = 4096;
+
+/// Waits until the cell is `value`.
+fn await_value(buffer: &SharedBuffer, cell: usize, value: i32) -> Result<()> {
+    loop {
+        let now = Atomics::load(buffer.as_i32(), cell)?;
+        if now == value {
+            return Ok(());
+        }
+        Atomics::wait(buffer.as_i32(), cell, now, None)?;
+    }
+}
+
+fn set_value(buffer: &SharedBuffer, cell: usize, value: i32) -> Result<()> {
+    Atomics::store(buffer.as_i32(), cell, value)?;
+    Atomics::notify(buffer.as_i32(), cell, 1).map(drop)
+}
+
+fn answer_wakes(buffer: &SharedBuffer, port: &MessagePort) -> Result<()> {
+    port.post_message(&1_u32)?;
+    loop {
+        await_value(buffer, TURN, 1)?;
+        set_value(buffer, TURN, 0)?;
+    }
+}
+
+/// Two threads that wake each other by turns: prints the mean time from a notification until the other one runs.
+async fn wake(batches: u32) -> Result<()> {
+    let buffer = SharedBuffer::new(SHARED_BYTES)?;
+    let worker = start("wake")?;
+    let (resolver, ready) = promise::deferred::<u32>();
+    worker.once_message(move |number: u32| resolver.resolve(number));
+    worker.post_message(&buffer)?;
+    ready.await?;
+    for batch in 0..=batches {
+        let start_time = Instant::now();
+        for _ in 0..BATCH {
+            set_value(&buffer, TURN, 1)?;
+            await_value(&buffer, TURN, 0)?;
+        }
+        if batch > 0 {
+            print_ns(start_time.elapsed() / (2 * BATCH));
+        }
+    }
+    worker.terminate().await;
+    Ok(())
+}
+
+/// Adds to the one counter that all add to, once all are ready.
+fn add(buffer: &SharedBuffer, additions: u32) -> Result<()> {
+    let cells = buffer.as_i32();
+    Atomics::add(cells, TURN, 1)?;
+    Atomics::notify(cells, TURN, 1)?;
+    await_value(buffer, BEGIN, 1)?;
+    let counter = &cells[2 * ENDED];
+    for _ in 0..additions {
+        counter.fetch_add(1, Ordering::SeqCst);
+    }
+    Atomics::add(cells, ENDED, 1)?;
+    Atomics::notify(cells, ENDED, 1).map(drop)
+}
+
+/// Two threads add to one counter: prints the time an addition takes each of them, contention included.
+async fn counter(rounds: u32, additions: u32) -> Result<()> {
+    const THREADS: i32 = 2;
+    for round in 0..=rounds {
+        let buffer = SharedBuffer::new(SHARED_BYTES)?;
+        let mut workers = Vec::new();
+        for _ in 0..THREADS {
+            let worker = start("add")?;
+            worker.post_message(&(&buffer, additions))?;
+            workers.push(worker);
+        }
+        await_value(&buffer, TURN, THREADS)?;
+        let start_time = Instant::now();
+        Atomics::store(buffer.as_i32(), BEGIN, 1)?;
+        Atomics::notify(buffer.as_i32(), BEGIN, Atomics::ALL)?;
+        await_value(&buffer, ENDED, THREADS)?;
+        let time = start_time.elapsed();
+        assert_eq!(
+            i64::from(Atomics::load(buffer.as_i32(), 2 * ENDED)?),
+            i64::from(additions) * i64::from(THREADS)
+        );
+        if round > 0 {
+            println!("{:.3}", time.as_secs_f64() * 1e9 / f64::from(additions));
+        }
+        for worker in workers {
+            worker.join().await;
+        }
+    }
     Ok(())
 }
