@@ -773,18 +773,6 @@ uint32_t nodule_messaging_broadcast_receive(uint32_t handle, uint32_t flags, uin
 __attribute__((import_module("nodule:messaging/1"), import_name("broadcast_rearm")))
 uint32_t nodule_messaging_broadcast_rearm(uint32_t handle);
 
-/*
- * A handle of the compiled module that the caller is an instance of.
- */
-__attribute__((import_module("nodule:messaging/1"), import_name("own_module")))
-uint32_t nodule_messaging_own_module(uint32_t *handle);
-
-/*
- * The SHA-256 of a module's bytes, in hexadecimal, as a sized result.
- */
-__attribute__((import_module("nodule:messaging/1"), import_name("module_digest")))
-uint32_t nodule_messaging_module_digest(uint32_t handle, uint8_t *buf, uint32_t cap, uint32_t *len);
-
 /* ---- nodule:worker_threads/1 ----
  * Threads: isolates that an isolate starts (Node: `worker_threads`).
  *
@@ -846,6 +834,25 @@ uint32_t nodule_worker_threads_set_environment_data(const uint8_t *key, uint32_t
  */
 __attribute__((import_module("nodule:worker_threads/1"), import_name("get_environment_data")))
 uint32_t nodule_worker_threads_get_environment_data(const uint8_t *key, uint32_t key_len, uint8_t *buf, uint32_t cap, uint32_t *len, uint32_t *resources, uint32_t resources_cap, uint32_t *resources_len);
+
+/*
+ * Compiles a module (binary or text form, at most 256 MiB) and writes its handle, which messages can carry. Parks
+ * the isolate while it compiles. `ERR_WORKER_INIT_FAILED` for one that is not valid or cannot be linked.
+ */
+__attribute__((import_module("nodule:worker_threads/1"), import_name("module_compile")))
+uint32_t nodule_worker_threads_module_compile(const uint8_t *code, uint32_t code_len, uint32_t *module);
+
+/*
+ * Writes a handle of the module that the caller is an instance of.
+ */
+__attribute__((import_module("nodule:worker_threads/1"), import_name("module_current")))
+uint32_t nodule_worker_threads_module_current(uint32_t *module);
+
+/*
+ * The SHA-256 of a module's bytes, in hexadecimal, as a sized result.
+ */
+__attribute__((import_module("nodule:worker_threads/1"), import_name("module_digest")))
+uint32_t nodule_worker_threads_module_digest(uint32_t module, uint8_t *buf, uint32_t cap, uint32_t *len);
 
 /*
  * Makes a context: a second instance in this isolate, without grants, that runs while the caller waits for
