@@ -53,7 +53,8 @@ fn with_port(end: PortEnd) -> Message {
 
 /// Kinds and handles of the events an isolate has.
 fn events(shared: &IsolateShared) -> Vec<(u32, u32)> {
-    let records = shared.events.take(usize::MAX);
+    let mut records = Vec::new();
+    shared.events.take(&mut records, usize::MAX);
     records.into_iter().map(|record| (record.kind, record.handle)).collect()
 }
 
