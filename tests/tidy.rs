@@ -19,6 +19,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("guests/side/tally.rs", "a side module as C would write it"),
     ("guests/tests/src/bin/process_dlopen.rs", "calls of side modules"),
     ("guests/tests/src/bin/process_trap.rs", "traps of every kind"),
+    ("guests/tests/src/bin/worker_diagnostics.rs", "exported names"),
     ("guests/tests/src/bin/stdio_streams.rs", "functions of the embedder"),
     ("host/src/diagnostics/pages.rs", "reads memory that others may write"),
     (

@@ -5,7 +5,9 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use nodule_guest_tests::workers::{argument, code_of, next, outcome, role, shown, spin, start, start_with};
-use nodule_sdk::worker_threads::{self, MessageChannel, ResourceLimits, Worker, WorkerOptions, parent_port};
+use nodule_sdk::worker_threads::{
+    self, MessageChannel, MessagePort, ResourceLimits, Worker, WorkerOptions, parent_port,
+};
 use nodule_sdk::{Result, Value, process};
 
 #[nodule_sdk::main]
@@ -328,20 +330,6 @@ fn worker(role: &str) -> Result<()> {
                 code_of(&MessageChannel::try_new())
             ))?;
         }
-        "threads" => {
-            let first = start("wait")?;
-            let second = start("wait")?;
-            let third = start("wait");
-            let port = parent.clone();
-            nodule_sdk::spawn(async move {
-                first.terminate().await;
-                let again = start("wait");
-                port.post_message(&format!("{} then {}", code_of(&third), code_of(&again)))?;
-                again?.terminate().await;
-                second.terminate().await;
-                Ok::<(), nodule_sdk::Error>(())
-            });
-        }
         "recurse" => {
             process::on_uncaught_exception(move |error, _| {
                 let _ = parent.post_message(&shown(error));
@@ -375,6 +363,29 @@ fn worker(role: &str) -> Result<()> {
                 .unwrap_or_default();
             parent.post_message(&text.join(" "))?;
         }
+        "quick" => drop(argument(0)),
+        _ => starter(role, parent)?,
+    }
+    Ok(())
+}
+
+/// Workers that start workers.
+fn starter(role: &str, parent: MessagePort) -> Result<()> {
+    match role {
+        "threads" => {
+            let first = start("wait")?;
+            let second = start("wait")?;
+            let third = start("wait");
+            let port = parent.clone();
+            nodule_sdk::spawn(async move {
+                first.terminate().await;
+                let again = start("wait");
+                port.post_message(&format!("{} then {}", code_of(&third), code_of(&again)))?;
+                again?.terminate().await;
+                second.terminate().await;
+                Ok::<(), nodule_sdk::Error>(())
+            });
+        }
         "chain" => {
             // One more below each, until there is no room.
             let (depth, below) = (
@@ -402,7 +413,6 @@ fn worker(role: &str) -> Result<()> {
                 parent.post_message(&text).map(drop)
             });
         }
-        "quick" => drop(argument(0)),
         _ => {}
     }
     Ok(())

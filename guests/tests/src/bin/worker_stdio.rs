@@ -66,10 +66,13 @@ async fn lines() -> Result<()> {
     let workers: Result<Vec<Worker>> = (0..8)
         .map(|writer: u32| start_with(&["numbered", &writer.to_string()], WorkerOptions::new()))
         .collect();
+    let workers = workers?;
+    for worker in &workers {
+        worker.on_error(|_| ());
+    }
     let until = process::hrtime() + 50_000_000;
     while process::hrtime() < until {}
-    for worker in workers? {
-        worker.on_error(|_| ());
+    for worker in workers {
         worker.join().await;
         println!("exit {}", argument(1));
     }
