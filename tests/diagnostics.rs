@@ -353,10 +353,16 @@ fn samples_by_function(profile: &serde_json::Value) -> Vec<(String, u64)> {
     let weights = numbers(&thread["samples"]["weight"]);
     let mut counts = std::collections::BTreeMap::new();
     for (stack, weight) in stacks.iter().zip(weights) {
-        let frame = thread["stackTable"]["frame"][*stack as usize].as_u64().unwrap();
-        let function = thread["frameTable"]["func"][frame as usize].as_u64().unwrap();
-        let name = thread["funcTable"]["name"][function as usize].as_u64().unwrap();
-        let name = thread["stringArray"][name as usize].as_str().unwrap();
+        let frame = thread["stackTable"]["frame"][usize::try_from(*stack).unwrap()]
+            .as_u64()
+            .unwrap();
+        let function = thread["frameTable"]["func"][usize::try_from(frame).unwrap()]
+            .as_u64()
+            .unwrap();
+        let name = thread["funcTable"]["name"][usize::try_from(function).unwrap()]
+            .as_u64()
+            .unwrap();
+        let name = thread["stringArray"][usize::try_from(name).unwrap()].as_str().unwrap();
         *counts.entry(name.to_string()).or_default() += weight;
     }
     counts.into_iter().collect()

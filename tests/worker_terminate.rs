@@ -65,8 +65,8 @@ fn rounds(property: &str, count: u64) -> Run {
     let seed = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap()
-        .as_nanos() as u64
-        | 1;
+        .as_nanos();
+    let seed = u64::try_from(seed).unwrap() | 1;
     guest(tests::WORKER_ROUNDS)
         .args([property, &count.to_string(), &seed.to_string()])
         .time_limit(Duration::from_secs(180))

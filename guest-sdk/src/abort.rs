@@ -207,6 +207,7 @@ impl fmt::Debug for AbortSignal {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use std::cell::RefCell;
 

@@ -176,7 +176,7 @@ pub fn cell(caller: &mut Caller<'_, IsolateState>, address: u32, bits: u32) -> R
         let record = ErrorRecord::invalid_arg_value("bits", "must be 8, 16, 32 or 64", &bits.to_string());
         return Err(record.into());
     }
-    if address % (bits / 8) != 0 {
+    if !address.is_multiple_of(bits / 8) {
         return Err(HostError::Trap(Trap::HeapMisaligned.into()));
     }
     let memory = memory(caller)?;

@@ -286,7 +286,7 @@ impl State {
             self.error.emit_error(&error);
             return;
         }
-        self.finish(record.args[0].cast_signed());
+        self.finish(i64::from_ne_bytes(record.args[0].to_ne_bytes()));
     }
 
     fn finish(&self, code: i64) {

@@ -194,7 +194,7 @@ impl Channel {
         let cost = message.cost();
         let mut inbox = self.inbox(to);
         match self.admit(&mut inbox, cost, only_if_room) {
-            Ok(true) => return Ok(self.push(to, &mut inbox, message)),
+            Ok(true) => Ok(self.push(to, &mut inbox, message)),
             refused => {
                 drop(inbox);
                 discard([message]);

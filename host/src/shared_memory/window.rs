@@ -243,7 +243,7 @@ impl Windows {
         self.windows.iter().filter_map(|(start, window)| match &window.backing {
             Backing::Shared(buffer) => {
                 let start = address(*start) as usize;
-                let bytes = buffer.pages().count() as usize * PAGE_BYTES as usize;
+                let bytes = usize::try_from(u64::from(buffer.pages().count()) * PAGE_BYTES).unwrap_or(usize::MAX);
                 Some((buffer, start..start + bytes))
             }
             Backing::Private(_) => None,
@@ -251,7 +251,7 @@ impl Windows {
     }
 
     /// How many windows there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.windows.len()
     }
 

@@ -156,7 +156,8 @@ async fn fuel() -> Result<()> {
 }
 
 fn bad() -> Result<()> {
-    let fields: [(&str, fn(&mut ResourceLimits, f64)); 12] = [
+    type Set = fn(&mut ResourceLimits, f64);
+    let fields: [(&str, Set); 12] = [
         ("maxOldGenerationSizeMb", |limits, value| {
             limits.max_old_generation_size_mb = Some(value)
         }),
