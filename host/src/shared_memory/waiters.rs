@@ -108,6 +108,7 @@ impl Waiters {
 
     /// How many wait.
     #[cfg(test)]
+    #[allow(clippy::len_without_is_empty, reason = "only tests count them")]
     pub fn len(&self) -> usize {
         self.lock().waiting.len()
     }

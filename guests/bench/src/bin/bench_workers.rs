@@ -172,7 +172,7 @@ fn countdown(count: u32) -> (impl Fn() + Clone + 'static, Promise<()>) {
 /// Prints the time until all live, and the bytes each has resident; then they stay for a while, for whoever looks at
 /// the process from outside.
 async fn live(count: u32, stay: Duration) -> Result<()> {
-    drop(started("live").await?.terminate().await);
+    started("live").await?.terminate().await;
     let before = process::rss();
     let start_time = Instant::now();
     let (arrived, all) = countdown(count);

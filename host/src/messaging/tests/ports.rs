@@ -83,7 +83,7 @@ fn close_follows_what_is_queued_and_comes_once() {
 
 #[test]
 fn the_end_of_an_isolate_closes_its_ports() {
-    let mut pair = pair();
+    let pair = pair();
     pair.ends[1].start();
     pair.ends[0].post(false, message([1])).unwrap();
     let [gone, mut left] = pair.ends;
