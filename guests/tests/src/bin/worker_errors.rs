@@ -71,7 +71,11 @@ async fn members() -> Result<()> {
     Ok(())
 }
 
-#[allow(unconditional_recursion, clippy::only_used_in_recursion, reason = "that is the error")]
+#[allow(
+    unconditional_recursion,
+    clippy::only_used_in_recursion,
+    reason = "that is the error"
+)]
 fn recurse(depth: u64) -> u64 {
     std::hint::black_box(recurse(depth + 1)) + 1
 }
