@@ -7,7 +7,7 @@
 //!
 //! let answer = locks::request("answer", async |lock| {
 //!     println!("{} is held {}", lock.name(), lock.mode());
-//!     42
+//!     Ok::<_, nodule_sdk::Error>(42)
 //! });
 //! assert_eq!(answer.await?, 42);
 //! # Ok(())
