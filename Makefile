@@ -27,7 +27,7 @@ C_WARNINGS := -Wall -Wextra
 SIDE_SOURCES := $(wildcard guests/side/*.c guests/side/*.rs)
 SIDE_MODULES := $(patsubst guests/side/%,guests/target/side/%.wasm,$(basename $(SIDE_SOURCES)))
 
-.PHONY: help setup build guests rust-guests c-guests side-modules outside run test lint bench fuzz docs install clean
+.PHONY: help setup build guests rust-guests c-guests side-modules outside run test lint bench bench-guests fuzz docs install clean
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,7 +88,10 @@ lint: setup ## Checks format and lints of host, guests and scripts; warnings are
 	rustfmt --edition 2024 --check $(filter %.rs,$(SIDE_SOURCES))
 	if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; fi
 
-bench: build guests ## Runs the benchmarks, side by side with Node where it is installed
+bench-guests: setup
+	scripts/guest-cargo.sh build --profile optimized -p nodule-guest-bench
+
+bench: build guests bench-guests ## Runs the benchmarks, side by side with Node and Bun where they are installed
 	$(CARGO) bench -p nodule-tests --bench bench
 
 fuzz: setup ## Fuzzes what reads a guest's bytes

@@ -15,6 +15,7 @@ mod peers;
 mod processes;
 mod report;
 mod stats;
+mod workers;
 
 use std::path::PathBuf;
 
@@ -36,7 +37,7 @@ struct Options {
 type Measure = fn(&Peers, &Options) -> Section;
 
 /// All sections in the order of the report.
-const SECTIONS: [(&str, Measure); 8] = [
+const SECTIONS: [(&str, Measure); 11] = [
     ("startup", processes::startup),
     ("memory", processes::memory),
     ("stdout", processes::stdout),
@@ -45,6 +46,9 @@ const SECTIONS: [(&str, Measure); 8] = [
     ("timer", library::timer),
     ("terminate", library::terminate),
     ("isolates", isolates::isolates),
+    ("workers", workers::workers),
+    ("messages", workers::messages),
+    ("shared", workers::shared_memory),
 ];
 
 fn main() {

@@ -60,9 +60,17 @@ impl Peers {
 
 /// A built guest program.
 pub fn guest(name: &str) -> PathBuf {
-    let path = repository().join(format!("guests/target/wasm32-wasip1/release/{name}.wasm"));
-    path.canonicalize()
-        .unwrap_or_else(|_| panic!("the guest {name:?} is not built: run `make guests`"))
+    built_guest("release", name).unwrap_or_else(|| panic!("the guest {name:?} is not built: run `make guests`"))
+}
+
+/// A guest program as one is shipped: with the calls between its crates inlined.
+pub fn optimized_guest(name: &str) -> PathBuf {
+    built_guest("optimized", name).unwrap_or_else(|| panic!("the guest {name:?} is not built: run `make bench-guests`"))
+}
+
+fn built_guest(profile: &str, name: &str) -> Option<PathBuf> {
+    let path = format!("guests/target/wasm32-wasip1/{profile}/{name}.wasm");
+    repository().join(path).canonicalize().ok()
 }
 
 /// A script for JavaScript runtimes.

@@ -11,6 +11,8 @@ pub enum Unit {
     PerSecond,
     /// Bytes. Less is better.
     Bytes,
+    /// A part of something. Less is better.
+    Share,
 }
 
 impl Unit {
@@ -20,11 +22,13 @@ impl Unit {
         match self {
             Self::Seconds if value >= 1.0 => format!("{value:.2} s"),
             Self::Seconds if value >= 1e-3 => format!("{:.2} ms", value * 1e3),
-            Self::Seconds => format!("{:.1} µs", value * 1e6),
+            Self::Seconds if value >= 1e-6 => format!("{:.1} µs", value * 1e6),
+            Self::Seconds => format!("{:.1} ns", value * 1e9),
             Self::BytesPerSecond => format!("{:.2} GiB/s", value / KIB / KIB / KIB),
             Self::PerSecond => format!("{:.2} M/s", value / 1e6),
             Self::Bytes if value < KIB * KIB => format!("{:.1} KiB", value / KIB),
             Self::Bytes => format!("{:.1} MiB", value / KIB / KIB),
+            Self::Share => format!("{:.2} %", value * 100.0),
         }
     }
 
@@ -35,6 +39,7 @@ impl Unit {
             Self::BytesPerSecond => "bytes_per_s",
             Self::PerSecond => "per_s",
             Self::Bytes => "bytes",
+            Self::Share => "share",
         }
     }
 }

@@ -57,7 +57,7 @@ const works = {
       await next(worker, 'exit');
     }
   },
-  async live(count) {
+  async live(count, stay) {
     await (await started('live')).terminate();
     const before = process.memoryUsage().rss;
     const from = now();
@@ -65,6 +65,7 @@ const works = {
     await Promise.all(workers.map((worker) => next(worker, 'message')));
     printSince(from);
     console.log(Math.round((process.memoryUsage().rss - before) / count));
+    await sleep(stay);
     process.exit(0);
   },
   ping: (batches) => pingPong(batches, '\u0007'.repeat(32)),
