@@ -1,7 +1,7 @@
 //! The `process` of one isolate: what its attributes are read from.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::directory;
 use super::dlopen::SideModules;
@@ -122,6 +122,15 @@ pub struct ProcessState {
     signals: Option<SignalListener>,
 }
 
+/// The program that runs. Asking the system costs as much as a twentieth of starting a worker.
+fn exec_path() -> String {
+    static PATH: LazyLock<String> = LazyLock::new(|| {
+        let path = std::env::current_exe().unwrap_or_default();
+        path.to_string_lossy().into_owned()
+    });
+    PATH.clone()
+}
+
 impl ProcessState {
     pub(crate) fn new(
         options: ProcessOptions,
@@ -138,10 +147,7 @@ impl ProcessState {
             .iter()
             .map(|(key, value)| (key.as_str(), value.as_str()));
         env.set_missing(defaults)?;
-        let exec_path = std::env::current_exe()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let exec_path = exec_path();
         let main_module = module.path().map(|path| path.to_string_lossy().into_owned());
         let mut argv = vec![
             exec_path.clone(),
