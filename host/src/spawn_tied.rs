@@ -4,7 +4,7 @@ use std::future::Future;
 
 use tokio::task::JoinHandle;
 
-use crate::runtime::HandOver;
+use crate::runtime::handover::{self, HandOver};
 
 /// A task that is aborted when this is dropped.
 #[derive(Debug)]
@@ -18,7 +18,9 @@ impl Tied {
 
     /// As [`Self::spawn`], for a task that is an isolate.
     pub fn spawn_isolate(future: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self(tokio::spawn(HandOver::new(future)))
+        let task = tokio::spawn(HandOver::new(future));
+        handover::has_started();
+        Self(task)
     }
 }
 

@@ -227,8 +227,9 @@ fn native_counter(additions: u32) -> f64 {
     seconds / f64::from(additions)
 }
 
-/// Threads of a native program that wake each other: seconds from `unpark` until the other one runs.
-fn native_wake() -> f64 {
+/// Threads of a native program that wake each other: seconds from `unpark` until the other one runs; of a thread that
+/// computes until it is answered, from `unpark` to the answer.
+fn native_wake(is_busy: bool) -> f64 {
     const ROUNDS: u32 = 5_000;
     let turn = Arc::new(AtomicI32::new(0));
     let main = std::thread::current();
@@ -246,13 +247,16 @@ fn native_wake() -> f64 {
     for _ in 0..ROUNDS {
         turn.store(1, Ordering::SeqCst);
         other.thread().unpark();
+        while is_busy && turn.load(Ordering::SeqCst) == 1 {
+            std::hint::spin_loop();
+        }
         while turn.load(Ordering::SeqCst) == 1 {
             std::thread::park();
         }
     }
     let seconds = start.elapsed().as_secs_f64();
     other.join().unwrap();
-    seconds / f64::from(2 * ROUNDS)
+    seconds / f64::from(if is_busy { ROUNDS } else { 2 * ROUNDS })
 }
 
 /// Memory that threads share.
@@ -284,11 +288,14 @@ pub fn shared_memory(peers: &Peers, _: &Options) -> Section {
         &|| native_counter(ADDITIONS),
         1e-9,
     );
-    let wake = once_each(Work::same(&["wake", "10"], 1), &native_wake, 1e-9);
+    let wake = once_each(Work::same(&["wake", "10"], 1), &|| native_wake(false), 1e-9);
+    let busy = once_each(Work::same(&["wake-busy", "10"], 1), &|| native_wake(true), 1e-9);
     let note = "Counter: two threads add 3,000,000 times each to one cell, at once; the time of an addition as each thread \
                 sees it. Wake-up: two threads that wake each other by turns, from `Atomics.notify` until the other one \
-                goes on; natively `unpark` and `park`. Five processes of each contestant, by turns.";
+                goes on; natively `unpark` and `park`. With a notifier that computes: from `Atomics.notify` until it sees \
+                the answer, which it awaits in a loop. Five processes of each contestant, by turns.";
     Section::new("Shared memory", note, &["nodule", "native", "Node", "Bun"])
         .row(Row::new("counter with contention", Unit::Seconds, counter).at_most_of(1.1, 1, "native"))
         .row(Row::new("wake-up", Unit::Seconds, wake).at_most(5e-6))
+        .row(Row::new("wake-up and answer, the notifier computes", Unit::Seconds, busy).at_most(10e-6))
 }

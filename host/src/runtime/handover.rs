@@ -3,8 +3,12 @@
 //! The executor lets tasks that wake each other run in a row three times; then it queues the woken one and wakes another
 //! thread, which takes it away. For two isolates that talk that is a system call and a cold cache every few messages:
 //! twice the time of a round trip. So an isolate that is woken by one that is running on this thread waits in a slot of
-//! the thread, and runs when the other one parks. Only one waits there; only for a short time isolates follow each other
-//! so, and never one that computed for longer: others of the executor get their turn, and other threads their work.
+//! the thread, and runs when the other one parks. Only one waits there, and only for a short time isolates follow each
+//! other so: others of the executor get their turn.
+//!
+//! One that computes on after it woke another must not keep it waiting while a processor is idle. Whether it will cannot be
+//! known, so it is taken for what it did last: after a long turn, the isolates that it wakes go to other threads at once.
+//! The first that it wakes so waits until the next tick.
 //!
 //! The task of an isolate (a [`HandOver`]) owns it all the time; what runs elsewhere is a poll of its body.
 
@@ -13,13 +17,18 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
+use crate::spawn_tied::Tied;
+
 /// How long isolates follow each other on a thread before the executor has its turn.
 const RUN_MAX: Duration = Duration::from_micros(100);
+
+/// Turns that are longer are those of an isolate that computes.
+const TALK_MAX: Duration = Duration::from_micros(200);
 
 /// Waits for somebody to wake it.
 const IDLE: u8 = 0;
@@ -36,6 +45,10 @@ struct Slot {
     /// Whether a task polls bodies on this thread, and so looks into the slot afterwards.
     is_open: bool,
     next: Option<Arc<dyn Passenger>>,
+    /// Whether the body that is polled computes.
+    computes: bool,
+    /// Whether it woke another one.
+    has_woken: bool,
 }
 
 thread_local! {
@@ -44,8 +57,8 @@ thread_local! {
 
 /// A body, whatever it gives.
 trait Passenger: Send + Sync {
-    /// Polls it if it was woken.
-    fn run(self: Arc<Self>);
+    /// Polls it if it was woken; gives when the turn ended that began at `start`.
+    fn run(self: Arc<Self>, start: Instant) -> Instant;
     /// Lets its own task poll it.
     fn wake_task(&self);
 }
@@ -59,6 +72,8 @@ enum Inner<T> {
 
 struct Body<T> {
     state: AtomicU8,
+    /// Its last turn in which it woke another one was a long one.
+    computes: AtomicBool,
     inner: Mutex<Inner<T>>,
     task: Mutex<Option<Waker>>,
 }
@@ -68,20 +83,30 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<T: Send + 'static> Passenger for Body<T> {
-    fn run(self: Arc<Self>) {
+    fn run(self: Arc<Self>, start: Instant) -> Instant {
         let begins = self
             .state
             .compare_exchange(WOKEN, RUNNING, Ordering::AcqRel, Ordering::Acquire);
         if begins.is_err() {
             // Its task was faster, or it has ended.
-            return;
+            return start;
         }
+        SLOT.with_borrow_mut(|slot| {
+            slot.computes = self.computes.load(Ordering::Relaxed);
+            slot.has_woken = false;
+        });
         let waker = Waker::from(Arc::clone(&self));
         let mut inner = lock(&self.inner);
-        let Inner::Running(future) = &mut *inner else { return };
+        let Inner::Running(future) = &mut *inner else {
+            return start;
+        };
         let future = future.as_mut();
         // A panic is that of this isolate's task, not of the one that polls it.
         let polled = catch_unwind(AssertUnwindSafe(|| future.poll(&mut Context::from_waker(&waker))));
+        let end = Instant::now();
+        if SLOT.with_borrow(|slot| slot.has_woken) {
+            self.computes.store(end - start > TALK_MAX, Ordering::Relaxed);
+        }
         let ended = match polled {
             Ok(Poll::Pending) => None,
             Ok(Poll::Ready(output)) => Some(Inner::Done(output)),
@@ -92,7 +117,7 @@ impl<T: Send + 'static> Passenger for Body<T> {
             drop(inner);
             drop(future);
             self.wake_task();
-            return;
+            return end;
         }
         drop(inner);
         let parks = self
@@ -103,6 +128,7 @@ impl<T: Send + 'static> Passenger for Body<T> {
             // It has more to do: behind the others.
             self.wake_task();
         }
+        end
     }
 
     fn wake_task(&self) {
@@ -130,17 +156,55 @@ impl<T: Send + 'static> Wake for Body<T> {
             return;
         }
         // Not there while a thread ends.
-        let is_in_slot = SLOT.try_with(|slot| {
+        let place = SLOT.try_with(|slot| {
             let mut slot = slot.borrow_mut();
-            let is_free = slot.is_open && slot.next.is_none();
-            if is_free {
-                slot.next = Some(Arc::<Self>::clone(self));
+            slot.has_woken = true;
+            if !slot.is_open {
+                return Place::Executor;
             }
-            is_free
+            if slot.computes {
+                return Place::OtherThread;
+            }
+            if slot.next.is_some() {
+                return Place::Executor;
+            }
+            slot.next = Some(Arc::<Self>::clone(self));
+            Place::Slot
         });
-        if is_in_slot != Ok(true) {
-            self.wake_task();
+        match place {
+            Ok(Place::Slot) => {}
+            Ok(Place::Executor) | Err(_) => self.wake_task(),
+            Ok(Place::OtherThread) => {
+                self.wake_task();
+                let_others_take();
+            }
         }
+    }
+}
+
+/// Where a body goes that was woken.
+enum Place {
+    Slot,
+    Executor,
+    OtherThread,
+}
+
+/// Makes the executor offer what this thread woke last to other threads. It keeps that for itself until something else is
+/// woken here, so this is something else.
+fn let_others_take() {
+    drop(Tied::spawn(std::future::ready(())));
+}
+
+/// An isolate was started on this thread: when the one that did it computes, another thread runs it.
+pub fn has_started() {
+    // Not there while a thread ends.
+    let computes = SLOT.try_with(|slot| {
+        let mut slot = slot.borrow_mut();
+        slot.has_woken = true;
+        slot.is_open && slot.computes
+    });
+    if computes == Ok(true) {
+        let_others_take();
     }
 }
 
@@ -180,6 +244,7 @@ impl<T: Send + 'static> HandOver<T> {
     pub fn new(future: impl Future<Output = T> + Send + 'static) -> Self {
         Self(Arc::new(Body {
             state: AtomicU8::new(WOKEN),
+            computes: AtomicBool::new(false),
             inner: Mutex::new(Inner::Running(Box::pin(future))),
             task: Mutex::new(None),
         }))
@@ -200,13 +265,15 @@ impl<T: Send + 'static> Future for HandOver<T> {
         match OpenSlot::open() {
             Some(slot) => {
                 let start = Instant::now();
-                Arc::clone(body).run();
-                while start.elapsed() < RUN_MAX && tokio::task::coop::has_budget_remaining() {
+                let mut now = Arc::clone(body).run(start);
+                while now - start < RUN_MAX && tokio::task::coop::has_budget_remaining() {
                     let Some(next) = slot.take() else { break };
-                    next.run();
+                    now = next.run(now);
                 }
             }
-            None => Arc::clone(body).run(),
+            None => {
+                Arc::clone(body).run(Instant::now());
+            }
         }
         // Polled elsewhere it is not over, or wakes this task when it is.
         let Ok(mut inner) = body.inner.try_lock() else {
@@ -236,161 +303,4 @@ impl<T: Send + 'static> Drop for HandOver<T> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use std::sync::atomic::AtomicUsize;
-    use std::thread::ThreadId;
-
-    use super::*;
-
-    /// Two tasks and whose turn it is.
-    #[derive(Default)]
-    struct Table {
-        ball: AtomicUsize,
-        wakers: [Mutex<Option<Waker>>; 2],
-        threads: Mutex<Vec<ThreadId>>,
-    }
-
-    /// Plays until the ball went `rounds` times over the net; the other one is woken at each stroke.
-    fn player(table: Arc<Table>, me: usize, rounds: usize) -> impl Future<Output = usize> {
-        std::future::poll_fn(move |context| {
-            *lock(&table.wakers[me]) = Some(context.waker().clone());
-            let ball = table.ball.load(Ordering::SeqCst);
-            if ball % 2 != me && ball < rounds {
-                return Poll::Pending;
-            }
-            table.ball.store(ball + 1, Ordering::SeqCst);
-            lock(&table.threads).push(std::thread::current().id());
-            if let Some(other) = lock(&table.wakers[1 - me]).take() {
-                other.wake();
-            }
-            if ball >= rounds { Poll::Ready(me) } else { Poll::Pending }
-        })
-    }
-
-    fn runtime() -> tokio::runtime::Runtime {
-        tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_time()
-            .build()
-            .unwrap()
-    }
-
-    #[test]
-    fn two_that_wake_each_other_end_and_mostly_stay_on_a_thread() {
-        const ROUNDS: usize = 100_000;
-        let table = Arc::new(Table::default());
-        let ended = runtime().block_on(async {
-            let players = [0, 1].map(|me| tokio::spawn(HandOver::new(player(Arc::clone(&table), me, ROUNDS))));
-            let [first, second] = players;
-            [first.await.unwrap(), second.await.unwrap()]
-        });
-        assert_eq!(ended, [0, 1]);
-        let threads = lock(&table.threads);
-        let changes = threads.windows(2).filter(|pair| pair[0] != pair[1]).count();
-        assert!(changes < ROUNDS / 10, "{changes} changes of the thread");
-    }
-
-    #[test]
-    fn a_panic_is_that_of_its_own_task() {
-        let wakers = Arc::new(Mutex::new(None::<Waker>));
-        let [set, used] = [(); 2].map(|()| Arc::clone(&wakers));
-        runtime().block_on(async move {
-            let mut polls = 0;
-            let failing = tokio::spawn(HandOver::new(std::future::poll_fn(move |context| {
-                polls += 1;
-                assert!(polls < 2, "on purpose");
-                *lock(&set) = Some(context.waker().clone());
-                Poll::<()>::Pending
-            })));
-            // Wakes the other one from inside of its own turn.
-            let waking = tokio::spawn(HandOver::new(async move {
-                loop {
-                    let waker = lock(&used).take();
-                    if let Some(waker) = waker {
-                        waker.wake();
-                        break;
-                    }
-                    tokio::task::yield_now().await;
-                }
-                7
-            }));
-            assert_eq!(waking.await.unwrap(), 7);
-            assert!(failing.await.unwrap_err().is_panic());
-        });
-    }
-
-    #[test]
-    fn what_is_aborted_is_dropped() {
-        let held = Arc::new(());
-        let inside = Arc::clone(&held);
-        runtime().block_on(async move {
-            let task = tokio::spawn(HandOver::new(async move {
-                std::future::pending::<()>().await;
-                drop(inside);
-            }));
-            tokio::task::yield_now().await;
-            task.abort();
-            assert!(task.await.unwrap_err().is_cancelled());
-            assert_eq!(Arc::strong_count(&held), 1);
-        });
-    }
-
-    #[test]
-    fn random_wakes_are_never_lost() {
-        const TASKS: usize = 8;
-        const TURNS: usize = 2_000;
-        struct Crowd {
-            tokens: [AtomicUsize; TASKS],
-            wakers: [Mutex<Option<Waker>>; TASKS],
-        }
-        let crowd = Arc::new(Crowd {
-            tokens: [const { AtomicUsize::new(0) }; TASKS],
-            wakers: [const { Mutex::new(None) }; TASKS],
-        });
-        crowd.tokens[0].store(1, Ordering::SeqCst);
-        // A token wanders; who holds it wakes the next one. A wake that is lost ends the walk.
-        let walk = |me: usize| {
-            let crowd = Arc::clone(&crowd);
-            let mut turns = 0;
-            std::future::poll_fn(move |context| {
-                *lock(&crowd.wakers[me]) = Some(context.waker().clone());
-                while crowd.tokens[me].swap(0, Ordering::SeqCst) == 1 {
-                    turns += 1;
-                    let next = if turns % 3 == 0 {
-                        (me + 1) % TASKS
-                    } else {
-                        (me + TASKS / 2 + 1) % TASKS
-                    };
-                    crowd.tokens[next].store(1, Ordering::SeqCst);
-                    if let Some(waker) = lock(&crowd.wakers[next]).as_ref() {
-                        waker.wake_by_ref();
-                    }
-                    if turns == TURNS {
-                        return Poll::Ready(());
-                    }
-                }
-                Poll::Pending
-            })
-        };
-        runtime().block_on(async {
-            let tasks: Vec<_> = (0..TASKS).map(|me| tokio::spawn(HandOver::new(walk(me)))).collect();
-            // The first that is done breaks the ring; that it is done is what counts.
-            let all = futures_first(tasks);
-            tokio::time::timeout(Duration::from_secs(30), all).await.unwrap();
-        });
-    }
-
-    /// Waits until one of the tasks is done, and aborts the others.
-    async fn futures_first(mut tasks: Vec<tokio::task::JoinHandle<()>>) {
-        std::future::poll_fn(|context| {
-            let mut done = tasks.iter_mut().map(|task| Pin::new(task).poll(context).is_ready());
-            if done.any(|is_done| is_done) {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
-        tasks.iter().for_each(tokio::task::JoinHandle::abort);
-    }
-}
+mod tests;

@@ -129,21 +129,8 @@ Object.assign(works, {
     }
     await worker.terminate();
   },
-  async wake(batches) {
-    const cells = new Int32Array(new SharedArrayBuffer(4096));
-    const worker = start('wake');
-    worker.postMessage(cells);
-    await next(worker, 'message');
-    for (let batch = 0; batch <= batches; batch++) {
-      const from = now();
-      for (let turn = 0; turn < BATCH; turn++) {
-        setValue(cells, 0, 1);
-        awaitValue(cells, 0, 0);
-      }
-      if (batch > 0) printSince(from, 2 * BATCH);
-    }
-    await worker.terminate();
-  },
+  wake: (batches) => wake(batches, false),
+  'wake-busy': (batches) => wake(batches, true),
   async counter(rounds, additions) {
     const count = 2;
     for (let round = 0; round <= rounds; round++) {
@@ -160,6 +147,23 @@ Object.assign(works, {
     }
   },
 });
+
+async function wake(batches, isBusy) {
+  const cells = new Int32Array(new SharedArrayBuffer(4096));
+  const worker = start('wake');
+  worker.postMessage(cells);
+  await next(worker, 'message');
+  for (let batch = 0; batch <= batches; batch++) {
+    const from = now();
+    for (let turn = 0; turn < BATCH; turn++) {
+      setValue(cells, 0, 1);
+      while (isBusy && Atomics.load(cells, 0) === 1);
+      awaitValue(cells, 0, 0);
+    }
+    if (batch > 0) printSince(from, isBusy ? BATCH : 2 * BATCH);
+  }
+  await worker.terminate();
+}
 
 function awaitValue(cells, cell, value) {
   for (let seen; (seen = Atomics.load(cells, cell)) !== value;) Atomics.wait(cells, cell, seen);

@@ -47,7 +47,8 @@ async fn main() -> Result<()> {
         "drift" => drift(number(1)).await,
         "thread" => thread_messages(number(1)).await,
         "transfer" => transfer(number(1), number(2)).await,
-        "wake" => wake(number(1)).await,
+        "wake" => wake(number(1), false).await,
+        "wake-busy" => wake(number(1), true).await,
         "counter" => counter(number(1), number(2)).await,
         work => Err(nodule_sdk::Error::new(format!("no such work: {work}"))),
     }
@@ -418,8 +419,9 @@ fn answer_wakes(buffer: &SharedBuffer, port: &MessagePort) -> Result<()> {
     }
 }
 
-/// Two threads that wake each other by turns: prints the mean time from a notification until the other one runs.
-async fn wake(batches: u32) -> Result<()> {
+/// Two threads that wake each other by turns: prints the mean time from a notification until the other one runs; of a
+/// thread that computes until it is answered, from a notification to the answer.
+async fn wake(batches: u32, is_busy: bool) -> Result<()> {
     let buffer = SharedBuffer::new(SHARED_BYTES)?;
     let worker = start("wake")?;
     let (resolver, ready) = promise::deferred::<u32>();
@@ -430,10 +432,13 @@ async fn wake(batches: u32) -> Result<()> {
         let start_time = Instant::now();
         for _ in 0..BATCH {
             set_value(&buffer, TURN, 1)?;
+            while is_busy && Atomics::load(buffer.as_i32(), TURN)? == 1 {
+                Atomics::pause();
+            }
             await_value(&buffer, TURN, 0)?;
         }
         if batch > 0 {
-            print_ns(start_time.elapsed() / (2 * BATCH));
+            print_ns(start_time.elapsed() / if is_busy { BATCH } else { 2 * BATCH });
         }
     }
     worker.terminate().await;
