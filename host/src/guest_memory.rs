@@ -83,6 +83,22 @@ pub fn copy_out(
     Ok(bytes)
 }
 
+/// Copies bytes out of the memory of the caller into memory of the host.
+pub fn read_into(caller: &mut Caller<'_, IsolateState>, ptr: u32, bytes: &mut [u8]) -> Result<()> {
+    let memory = memory(caller)?;
+    let (pointer, is_shared) = place(&*caller, memory, ptr as usize, bytes.len())?;
+    if is_shared {
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            // SAFETY: as in `copy_out`.
+            *byte = unsafe { AtomicU8::from_ptr(pointer.add(at)) }.load(Ordering::Relaxed);
+        }
+    } else {
+        // SAFETY: as in `copy_out`; `bytes` is memory of the host.
+        unsafe { std::ptr::copy_nonoverlapping(pointer, bytes.as_mut_ptr(), bytes.len()) };
+    }
+    Ok(())
+}
+
 /// Copies bytes into a memory. `EFAULT` when they do not fit.
 pub fn copy_in(
     context: &mut impl AsContextMut<Data = IsolateState>,

@@ -1,12 +1,11 @@
 //! Messages in guest memory: on their way in and on their way out.
 
-use std::sync::Arc;
-
 use nodule_abi::error::ErrorCode;
 use nodule_abi::limits::{MESSAGE_RESOURCES_MAX, QUEUE_BYTES_MAX};
 use nodule_abi::resource::{RESOURCE_ENTRY_BYTES, ResourceKind};
 use wasmtime::Caller;
 
+use super::bytes::MessageBytes;
 use super::message::{Message, Transferred, cost};
 use super::{queue_full, transfer};
 use crate::guest_memory;
@@ -28,7 +27,7 @@ pub(crate) struct MessageArgs {
 /// A message that was read and checked, but whose resources are still the guest's.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    bytes: Arc<[u8]>,
+    bytes: MessageBytes,
     resources: Vec<Handle>,
     list: Vec<Handle>,
 }
@@ -46,7 +45,12 @@ impl MessageArgs {
         if self.message_len as usize > QUEUE_BYTES_MAX {
             return Err(queue_full("the message is larger than any receiver's queue").into());
         }
-        let bytes = guest_memory::read_shared(caller, self.message, self.message_len)?;
+        let len = self.message_len as usize;
+        let short = MessageBytes::short(len, |bytes| guest_memory::read_into(caller, self.message, bytes))?;
+        let bytes = match short {
+            Some(bytes) => bytes,
+            None => guest_memory::read_shared(caller, self.message, self.message_len)?.into(),
+        };
         Ok(Draft { bytes, resources, list })
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use nodule_abi::resource::ResourceKind;
 
+use super::bytes::MessageBytes;
 use super::port::PortEnd;
 use crate::runtime::Module;
 use crate::shared_memory::{ArrayPages, SharedBuffer};
@@ -13,7 +14,7 @@ use crate::shared_memory::{ArrayPages, SharedBuffer};
 #[derive(Debug)]
 pub struct Message {
     /// The encoded value.
-    pub bytes: Arc<[u8]>,
+    pub bytes: MessageBytes,
     /// What `Value::Resource(i)` in it means.
     pub resources: Vec<Transferred>,
 }
@@ -32,7 +33,7 @@ pub enum Transferred {
 }
 
 /// What a message costs beside its bytes, and an entry of its side list: what the host allocates for them.
-const MESSAGE_BYTES: usize = 64;
+const MESSAGE_BYTES: usize = 96;
 const RESOURCE_BYTES: usize = 256;
 
 /// Bytes a message counts for in the bounds of queues.
@@ -52,7 +53,7 @@ impl Message {
     pub fn share(&self) -> Option<Self> {
         let resources = self.resources.iter().map(Transferred::share);
         Some(Self {
-            bytes: Arc::clone(&self.bytes),
+            bytes: self.bytes.clone(),
             resources: resources.collect::<Option<_>>()?,
         })
     }

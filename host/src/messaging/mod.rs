@@ -2,7 +2,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `message` | a message: bytes that the host never parses, and resources |
+//! | `message`, `bytes` | a message: bytes that the host never parses, and resources |
 //! | `channel` | the two queues of a channel |
 //! | `port` | the ends of a channel |
 //! | `budget` | the bytes that all queues of a process may hold together |
@@ -22,6 +22,7 @@ use crate::runtime::{IsolateShared, IsolateState};
 pub(crate) mod arguments;
 pub(crate) mod broadcast;
 mod budget;
+mod bytes;
 pub(crate) mod channel;
 pub(crate) mod imports;
 pub(crate) mod message;

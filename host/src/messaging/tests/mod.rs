@@ -39,14 +39,14 @@ fn pair() -> Pair {
 
 fn message(bytes: impl AsRef<[u8]>) -> Message {
     Message {
-        bytes: Arc::from(bytes.as_ref()),
+        bytes: Arc::<[u8]>::from(bytes.as_ref()).into(),
         resources: Vec::new(),
     }
 }
 
 fn with_port(end: PortEnd) -> Message {
     Message {
-        bytes: Arc::from([]),
+        bytes: Arc::<[u8]>::from([]).into(),
         resources: vec![Transferred::Port(end)],
     }
 }

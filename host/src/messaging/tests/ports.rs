@@ -141,7 +141,7 @@ fn bounds_are_hard_and_given_back() {
     let mut outcome = Ok(Posted::Room);
     while outcome.is_ok() {
         let copy = super::Message {
-            bytes: Arc::clone(&block.bytes),
+            bytes: block.bytes.clone(),
             resources: Vec::new(),
         };
         outcome = pair.ends[0].post(false, copy);
