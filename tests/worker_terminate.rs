@@ -24,7 +24,7 @@ fn a_worker_ends_in_every_state() {
         "grow",
     ];
     let expected: String = states.map(|state| format!("{state}: up Some(1) -1\n")).concat();
-    terminate("states").stdout(&format!("{expected}before online: Some(1)\n"));
+    terminate("states").stdout(&format!("{expected}at once: Some(1)\n"));
 }
 
 // proves: Worker.terminate, Worker.event.online
