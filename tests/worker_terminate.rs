@@ -60,37 +60,52 @@ fn nothing_runs_after_the_promise_resolved() {
     terminate("flood").stdout("stands still\n");
 }
 
-/// Runs a property for so many rounds, with a new seed that a failure shows.
-fn rounds(property: &str, count: u64) -> Run {
-    let seed = std::time::SystemTime::now()
+/// A new seed, which a failure shows.
+fn seed() -> String {
+    let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap()
         .as_nanos();
-    let seed = u64::try_from(seed).unwrap() | 1;
+    (u64::try_from(now).unwrap() | 1).to_string()
+}
+
+/// Runs a property for so many rounds.
+fn rounds(property: &str, count: u64) -> Run {
     guest(tests::WORKER_ROUNDS)
-        .args([property, &count.to_string(), &seed.to_string()])
-        .time_limit(Duration::from_secs(180))
+        .args([property, &count.to_string(), &seed()])
+        .time_limit(Duration::from_secs(300))
         .run()
         .code(0)
         .stdout_has(&format!("{count} rounds\n"))
 }
 
+// proves: Worker.terminate
+#[test]
+fn nothing_of_a_worker_has_an_effect_after_its_end() {
+    guest(tests::WORKER_SILENCE)
+        .args(["10000", &seed()])
+        .time_limit(Duration::from_secs(300))
+        .run()
+        .success()
+        .stdout("10000 rounds\n");
+}
+
 // proves: Worker.event.message, Worker.event.exit
 #[test]
 fn no_message_is_lost_however_a_worker_ends() {
-    rounds("o2", 2_000);
+    rounds("o2", 10_000);
 }
 
 // proves: Worker.event.online, Worker.event.message, Worker.event.error, Worker.event.exit, Worker.terminate
 #[test]
 fn the_order_of_events_holds_whenever_a_worker_is_ended() {
-    rounds("o4", 3_000);
+    rounds("o4", 10_000);
 }
 
 // proves: Worker.terminate
 #[test]
 fn a_tree_ends_with_its_root() {
-    rounds("o9", 200);
+    rounds("o9", 10_000);
 }
 
 // proves: Worker.event.message, process.event.uncaughtException
