@@ -142,10 +142,15 @@ fn events_come_in_their_order() {
         ("late", "online\nmessage 1\nexit 0\nterminated None\n"),
         ("nested", "online\nmessage inner 2\nmessage inner exit 0\nexit 0\n"),
         ("event", "worker 1\nonline\nmessage 1\nexit 0\n"),
-        ("unref", ""),
     ] {
         trace(case).success().stdout(expected);
     }
+    // How far it comes before the process ends is open; its end is not seen.
+    let run = trace("unref").success();
+    run.check(
+        "online\nmessage up\n".starts_with(&run.stdout),
+        "an unref'd worker does not keep the process, and its end is not seen",
+    );
 }
 
 // proves: worker_threads.threadId, worker_threads.isMainThread, worker_threads.isInternalThread
