@@ -92,7 +92,8 @@ pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()
         AREA,
         "thread_messages_listen",
         |mut caller: Caller<'_, IsolateState>, on: u32| {
-            caller.data().shared.thread_messages.listen(on != 0);
+            let shared = &caller.data().shared;
+            shared.thread_messages.listen(shared, on != 0);
             respond(&mut caller, Ok(()))
         },
     )?;
@@ -173,6 +174,7 @@ fn post_to_thread(
     let message = take_message(caller, message)?;
     let target = shared.group.thread(thread);
     let state = caller.data_mut();
+    state.forget_stale_events();
     let handle = state.handles.insert_with(false, |handle| {
         Resource::ThreadMessage(thread_messages::post(&shared, handle, target, message, timeout))
     })?;
