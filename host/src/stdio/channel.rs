@@ -98,6 +98,29 @@ impl Channel {
         }
     }
 
+    /// Its descriptor once more.
+    pub fn clone_fd(&self) -> io::Result<OwnedFd> {
+        self.fd().try_clone_to_owned()
+    }
+
+    /// Ends what is written to a socket; its other direction goes on.
+    pub fn end(&self) {
+        if let Access::Socket(socket) = &self.access {
+            // It may have been ended by the other side.
+            let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Write);
+        }
+    }
+
+    /// Writes what fits; `WouldBlock` when nothing does.
+    pub fn try_write_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.try_write(bytes) {
+                Err(Errno::INTR) => {}
+                result => return result.map_err(io::Error::from),
+            }
+        }
+    }
+
     /// Bytes that can be read at once, when the system knows.
     pub fn available(&self) -> Option<u64> {
         rustix::io::ioctl_fionread(self.fd()).ok()

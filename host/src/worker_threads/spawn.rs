@@ -16,7 +16,7 @@ use super::thread_state::ThreadState;
 use super::worker::{Worker, WorkerLink};
 use crate::handles::{Handle, Resource};
 use crate::messaging::{self, Message, PortEnd, Transferred};
-use crate::permissions::{DirAccess, Permissions};
+use crate::permissions::Permissions;
 use crate::process::env::EnvStore;
 use crate::process::{ProcessOptions, directory};
 use crate::runtime::{
@@ -65,7 +65,10 @@ pub fn prepare(state: &IsolateState, options: &WorkerOptions, code: Option<Vec<u
     let place = check_room(state)?;
     let creator_cwd = state.process.cwd(&state.permissions)?;
     let source = source_of(state, options, code, &creator_cwd)?;
-    let permissions = narrowed(state, options, &creator_cwd)?;
+    let permissions = match &options.permissions {
+        Some(flags) => state.permissions.narrow_by_flags(flags, &[], &creator_cwd)?,
+        None => state.permissions.clone(),
+    };
     let cwd = match &options.cwd {
         Some(path) => directory::resolve(&permissions, path, &creator_cwd)?,
         None => creator_cwd,
@@ -134,42 +137,6 @@ fn source_of(state: &IsolateState, options: &WorkerOptions, code: Option<Vec<u8>
         }
         None => Ok(Source::Module(state.module.clone())),
     }
-}
-
-/// The creator's grants, narrowed by flags in the words of the command line.
-fn narrowed(state: &IsolateState, options: &WorkerOptions, cwd: &Path) -> Result<Permissions> {
-    let Some(flags) = &options.permissions else {
-        return Ok(state.permissions.clone());
-    };
-    let refused =
-        |text: &str, reason: &str| ErrorRecord::invalid_arg_value("options.permissions", reason, &format!("'{text}'"));
-    let mut wanted = Permissions::none();
-    for flag in flags {
-        if let Some(directory) = flag.strip_prefix("--dir=") {
-            let (path, guest, access) = directory_wish(directory);
-            let grant = state.permissions.sub_dir(path, cwd, guest, access)?;
-            wanted = wanted
-                .with_dir(grant)
-                .map_err(|error| refused(flag, &error.to_string()))?;
-        } else if matches!(flag.as_str(), "-A" | "--allow-all") {
-            wanted = state.permissions.clone();
-        } else {
-            wanted = wanted
-                .with_flag(flag)
-                .map_err(|error| refused(flag, &error.to_string()))?;
-        }
-    }
-    Ok(state.permissions.narrow(&wanted))
-}
-
-/// `PATH[::GUEST][:ro]`.
-fn directory_wish(text: &str) -> (&str, &str, DirAccess) {
-    let (text, access) = match text.strip_suffix(":ro") {
-        Some(text) => (text, DirAccess::Read),
-        None => (text, DirAccess::ReadWrite),
-    };
-    let (path, guest) = text.split_once("::").unwrap_or((text, text));
-    (path, guest, access)
 }
 
 /// Only the stack class and counting of fuel ask for an engine of their own.
