@@ -31,7 +31,7 @@ pub(crate) mod port;
 mod tests;
 mod transfer;
 
-pub(crate) use budget::QueueBudget;
+pub(crate) use budget::{Account, Charge, Charged, QueueBudget};
 pub(crate) use message::{Message, Transferred};
 pub(crate) use port::{PortEnd, entangle};
 pub(crate) use transfer::{admit, own_port};
@@ -89,6 +89,6 @@ pub(crate) fn deliver(state: &mut IsolateState, record: &mut EventRecord) {
 }
 
 /// A receiver's queue, or all of them together, cannot take more.
-fn queue_full(text: &str) -> Box<ErrorRecord> {
+pub(crate) fn queue_full(text: &str) -> Box<ErrorRecord> {
     ErrorRecord::new(ErrorCode::WorkerQueueFull, text).into()
 }

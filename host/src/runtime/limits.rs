@@ -40,7 +40,8 @@ pub struct Limits {
     /// Open message ports. Default: as many as handles, 65,536.
     pub max_ports: usize,
     /// Bytes the host holds for the isolate: queued messages, buffers of streams. Default: none, each queue has its own
-    /// bound.
+    /// bound. Besides, all queues of a process share a bound of 1 GiB, of which a worker, with the workers below it, may
+    /// have filled half.
     pub max_queue_bytes: Option<usize>,
     /// Machine code it runs, side modules included, in bytes. Default: none.
     pub max_code_bytes: Option<usize>,

@@ -14,7 +14,7 @@ use super::source::{self, Source};
 use super::thread_state::ThreadState;
 use super::worker::{Worker, WorkerLink};
 use crate::handles::{Handle, Resource};
-use crate::messaging::{self, Message, PortEnd, Transferred};
+use crate::messaging::{self, Charged, PortEnd, Transferred};
 use crate::permissions::{DirAccess, Permissions};
 use crate::process::env::EnvStore;
 use crate::process::{ProcessOptions, directory};
@@ -33,7 +33,8 @@ pub struct Prepared {
     entry: String,
     process: ProcessOptions,
     permissions: Permissions,
-    granted: Granted,
+    /// Its limits.
+    pub granted: Granted,
     engine: EngineOptions,
     stdio: StdioOptions,
     name: String,
@@ -202,9 +203,9 @@ impl Prepared {
 
     /// Starts the worker. Its message has left the creator already, so nothing may fail any more but the handle table,
     /// whose room was checked.
-    pub fn start(mut self, state: &mut IsolateState, data: Option<Message>) -> Result<Started> {
+    pub fn start(mut self, state: &mut IsolateState, data: Option<Charged>) -> Result<Started> {
         let room = state.threads.room.take(state.limits.max_workers)?;
-        let shared = IsolateShared::worker(&state.shared.group);
+        let shared = IsolateShared::worker(&state.shared);
         let [creator_end, worker_end] = messaging::entangle(&state.shared.group);
         let (port, _) = messaging::admit(state, Transferred::Port(creator_end))?;
         let pipes = self.stdio.take_pipes();
@@ -243,7 +244,7 @@ impl Prepared {
         state: &IsolateState,
         shared: &Arc<IsolateShared>,
         port: PortEnd,
-        data: Option<Message>,
+        data: Option<Charged>,
         link: Arc<WorkerLink>,
     ) -> Start {
         let mut process = self.process;

@@ -11,7 +11,7 @@ use super::room::Room;
 use super::thread_messages::Receipt;
 use super::worker::WorkerLink;
 use crate::handles::Handle;
-use crate::messaging::Message;
+use crate::messaging::Charged;
 
 /// The thread's own state.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub struct ThreadState {
     /// The port to its creator.
     pub parent_port: Option<Handle>,
     /// `workerData`, until it is taken.
-    pub worker_data: Option<Message>,
+    pub worker_data: Option<Charged>,
     /// What later workers start with.
     pub environment_data: EnvironmentData,
     /// The way to its creator.

@@ -103,7 +103,7 @@ fn a_queue_moves_with_its_port() {
     assert!(receive(&mut moving).is_some());
     moving.detach();
     sender.post(false, message(600_u32.to_le_bytes())).unwrap();
-    let place = IsolateShared::worker(&pair.shared[0].group);
+    let place = IsolateShared::worker(&pair.shared[0]);
     moving.attach(owner(&place, 7));
     moving.start();
     assert_eq!(events(&place), [(MESSAGE, 7)]);
@@ -211,7 +211,7 @@ fn ports_that_hold_each_other_go_with_their_process() {
 #[test]
 fn broadcasts_reach_channels_in_order_of_creation() {
     let shared = [IsolateShared::root()];
-    let worker = IsolateShared::worker(&shared[0].group);
+    let worker = IsolateShared::worker(&shared[0]);
     let members = [1, 2, 3].map(|handle| Member::join("name", owner(&shared[0], handle)));
     let remote = Member::join("name", owner(&worker, 9));
     remote.post(message([1]));
