@@ -39,6 +39,7 @@ const IMPORTS: &str = r#"
 "#;
 
 const E2BIG: u32 = 7;
+const ENOMEM: u32 = 12;
 const QUEUE_FULL: u32 = 2012;
 
 /// Runs a guest with so many pages of memory and these functions beside the ones above.
@@ -119,6 +120,41 @@ fn r_thread_messages_honour_the_queue_limit() {
                 (call $event (i32.const 15))
                 (call $check {MESSAGING_FAILED} (i32.const 1))
                 (call $check (i32.load (i32.const 1028)) (i32.load (i32.const 0))))"#
+        ),
+    );
+}
+
+/// A module with a custom section of 64 MiB.
+const LARGE: &str = r#"(data (i32.const 65536) "\00\61\73\6d\01\00\00\00\00\82\80\80\20\01\78")"#;
+
+#[test]
+fn r_compiled_modules_are_counted() {
+    let compile = "(call $compile (i32.const 65536) (i32.const 67108879) (i32.const 0))";
+    // The same one again and again is kept once.
+    run(
+        &[],
+        1030,
+        &format!(
+            r#"{LARGE} (func (export "_start") (local $i i32)
+                (loop $next
+                    (call $check {compile} (i32.const 0))
+                    (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 20)))))"#
+        ),
+    );
+    // Different ones add up, and closing gives back.
+    run(
+        &["--max-code=150000000"],
+        1030,
+        &format!(
+            r#"{LARGE} (func (export "_start") (local $first i32)
+                (call $check {compile} (i32.const 0))
+                (local.set $first (i32.load (i32.const 0)))
+                (i32.store (i32.const 65552) (i32.const 1))
+                (call $check {compile} (i32.const 0))
+                (i32.store (i32.const 65552) (i32.const 2))
+                (call $check {compile} (i32.const {ENOMEM}))
+                (call $check (call $close (local.get $first)) (i32.const 0))
+                (call $check {compile} (i32.const 0)))"#
         ),
     );
 }

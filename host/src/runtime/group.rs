@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use super::code_budget::CodeBudget;
 use super::state::IsolateShared;
 use crate::locks::LockTable;
 use crate::messaging::QueueBudget;
@@ -45,6 +46,8 @@ pub struct IsolateGroup {
     threads: Mutex<HashMap<ThreadId, Weak<IsolateShared>>>,
     /// What its message queues may hold together.
     pub(crate) queues: Arc<QueueBudget>,
+    /// What its modules may hold together.
+    pub(crate) code: Arc<CodeBudget>,
     /// Its broadcast channels.
     pub(crate) broadcasts: BroadcastNames,
     /// Its Web Locks.

@@ -9,9 +9,10 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::{Engine, InstancePre};
 
 use super::code::{Code, on_blocking_thread};
+use super::code_budget::CompiledCharge;
 use super::host::Host;
 use super::known_files::FileStamp;
-use super::module_error::ModuleError;
+use super::module_error::{ModuleError, one_line};
 use super::state::IsolateState;
 
 /// The import that starts a worker: namespace and name.
@@ -42,12 +43,15 @@ struct Inner {
     name: String,
     path: Option<PathBuf>,
     source: Source,
+    /// What it is charged, if a guest brought it along.
+    charge: Option<Arc<CompiledCharge>>,
 }
 
 /// What a module was compiled from.
-#[derive(Clone)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
-    Bytes(Arc<[u8]>),
+    /// Bytes that its code keeps.
+    Bytes,
     /// The file at `Inner::path`.
     File,
     Precompiled,
@@ -70,7 +74,7 @@ impl Module {
     /// Imports are checked here: a module that wants something the host does not have is refused before it runs.
     pub fn from_bytes(host: &Host, name: &str, bytes: &[u8]) -> Result<Self, ModuleError> {
         let binary = binary_form(name, bytes)?;
-        Self::from_binary(host, name, &binary, None, Source::Bytes(binary.as_ref().into()))
+        Self::from_binary(host, name, &binary, None, Source::Bytes)
     }
 
     /// Reads and compiles a file; see [`Module::from_bytes`].
@@ -101,6 +105,9 @@ impl Module {
         let digest: Digest = Sha256::digest(binary).into();
         let slot = host.codes().slot(&digest);
         let code = slot.get_or_compile(digest, &|| load_or_compile(host, name, binary, &digest))?;
+        if source == Source::Bytes {
+            code.keep_source(|| binary.into());
+        }
         Self::linked(host, code, name, path, source)
     }
 
@@ -116,15 +123,15 @@ impl Module {
             Ok((binary, digest))
         })
         .await?;
-        let source = Source::Bytes(Arc::clone(&binary));
-        let (compiling_host, owned_name) = (host.clone(), name.to_owned());
+        let (compiling_host, owned_name, source) = (host.clone(), name.to_owned(), Arc::clone(&binary));
         let compile = move || load_or_compile(&compiling_host, &owned_name, &binary, &digest);
         let code = host
             .codes()
             .slot(&digest)
             .get_or_compile_elsewhere(digest, compile)
             .await?;
-        Self::linked(host, code, name, None, source)
+        code.keep_source(|| source);
+        Self::linked(host, code, name, None, Source::Bytes)
     }
 
     /// As [`Module::from_file`], without blocking the thread. Dropping the future is fine at any time. A file that did
@@ -174,8 +181,7 @@ impl Module {
                 error,
             })?;
             let binary = binary_form(&name, &bytes)?;
-            let source = Source::Bytes(binary.as_ref().into());
-            let module = Self::from_binary(&host, &name, &binary, Some(path.clone()), source)?;
+            let module = Self::from_binary(&host, &name, &binary, Some(path.clone()), Source::Bytes)?;
             if let Some(stamp) = stamp {
                 host.known_files().remember(&path, stamp, &module);
             }
@@ -221,7 +227,14 @@ impl Module {
 
     fn with_code(&self, host: &Host, code: Arc<Code>) -> Result<Self, ModuleError> {
         let Inner { name, path, source, .. } = &*self.inner;
-        Self::linked(host, code, name, path.clone(), source.clone())
+        if let (Source::Bytes, Some(bytes)) = (source, self.inner.code.source()) {
+            code.keep_source(|| Arc::clone(bytes));
+        }
+        let mut module = Self::linked(host, code, name, path.clone(), *source)?;
+        if let Some(inner) = Arc::get_mut(&mut module.inner) {
+            inner.charge.clone_from(&self.inner.charge);
+        }
+        Ok(module)
     }
 
     #[allow(unsafe_code, reason = "the only way to load compiled code")]
@@ -244,8 +257,11 @@ impl Module {
             name: name.clone(),
             reason: reason.into(),
         };
-        match (&self.inner.source, path) {
-            (Source::Bytes(binary), _) => compile(host, name, binary, &code.digest),
+        match (self.inner.source, path) {
+            (Source::Bytes, _) => {
+                let binary = code.source().ok_or_else(|| gone("its bytes were not kept"))?;
+                compile(host, name, binary, &code.digest)
+            }
             (Source::File, Some(path)) => {
                 let bytes = std::fs::read(path).map_err(|error| gone(&error.to_string()))?;
                 let binary = binary_form(name, &bytes)?;
@@ -273,6 +289,7 @@ impl Module {
                 name: name.into(),
                 path,
                 source,
+                charge: None,
             }),
         })
     }
@@ -336,6 +353,26 @@ impl Module {
     /// Bytes of its machine code.
     pub fn code_bytes(&self) -> usize {
         self.wasm().text().len()
+    }
+
+    pub(super) fn digest_bytes(&self) -> Digest {
+        self.inner.code.digest
+    }
+
+    /// Bytes the host holds for it: its compiled image, and what it was compiled from.
+    pub(super) fn held_bytes(&self) -> usize {
+        let image = self.wasm().image_range();
+        let image_bytes = (image.end as usize).saturating_sub(image.start as usize);
+        image_bytes + self.inner.code.source().map_or(0, |bytes| bytes.len())
+    }
+
+    /// It, with what the guest is charged that brought it along.
+    #[must_use]
+    pub(crate) fn charged(mut self, charge: CompiledCharge) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.charge = Some(Arc::new(charge));
+        }
+        self
     }
 
     /// Whether it imports what starts workers.
@@ -450,15 +487,4 @@ fn compile(host: &Host, name: &str, binary: &[u8], digest: &Digest) -> Result<wa
         }
     }
     Ok(wasm)
-}
-
-/// The innermost cause, on one line.
-fn one_line(error: &wasmtime::Error) -> String {
-    error
-        .root_cause()
-        .to_string()
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .to_string()
 }

@@ -193,7 +193,12 @@ impl IsolateState {
     /// Counts machine code that is about to be loaded. Tells the reason when it is more than allowed.
     pub(crate) fn add_code(&mut self, bytes: usize) -> Result<(), String> {
         let wanted = self.code_bytes.saturating_add(bytes);
-        if let Some(allowed) = self.limits.max_code_bytes.filter(|allowed| wanted > *allowed) {
+        let compiled = self.threads.compiled.bytes();
+        if let Some(allowed) = self
+            .limits
+            .max_code_bytes
+            .filter(|allowed| wanted.saturating_add(compiled) > *allowed)
+        {
             return Err(format!(
                 "{wanted} bytes of machine code wanted, {allowed} allowed (raise it with --max-code)"
             ));

@@ -19,7 +19,8 @@ use crate::permissions::{DirAccess, Permissions};
 use crate::process::env::EnvStore;
 use crate::process::{ProcessOptions, directory};
 use crate::runtime::{
-    EngineOptions, ExitStatus, Host, IsolateBuilder, IsolateRole, IsolateShared, IsolateState, run_context, run_isolate,
+    CodeCharge, EngineOptions, ExitStatus, Host, IsolateBuilder, IsolateRole, IsolateShared, IsolateState, run_context,
+    run_isolate,
 };
 use crate::spawn_tied::Tied;
 use crate::stdio::{self, Input, Output, Pipes, StdioOptions};
@@ -40,6 +41,7 @@ pub struct Prepared {
     name: String,
     cwd: PathBuf,
     has_own_cwd: bool,
+    source_charge: Option<CodeCharge>,
 }
 
 /// What the creator is told of a new worker.
@@ -61,6 +63,7 @@ pub fn prepare(state: &IsolateState, options: &WorkerOptions, code: Option<Vec<u
         .permissions
         .check_worker(options.path.as_deref().unwrap_or_default())?;
     check_room(state)?;
+    let source_charge = code.as_ref().map(|code| state.reserve_source(code.len())).transpose()?;
     let creator_cwd = state.process.cwd(&state.permissions)?;
     let source = source_of(state, options, code, &creator_cwd)?;
     let permissions = narrowed(state, options, &creator_cwd)?;
@@ -99,6 +102,7 @@ pub fn prepare(state: &IsolateState, options: &WorkerOptions, code: Option<Vec<u
         name: options.thread_name(),
         cwd,
         has_own_cwd: options.cwd.is_some() || state.threads.has_own_cwd,
+        source_charge,
     })
 }
 
@@ -270,6 +274,7 @@ impl Prepared {
                 environment_data: state.threads.environment_data.clone(),
                 link: Some(link),
                 has_own_cwd: self.has_own_cwd,
+                source_charge: self.source_charge,
                 room: state.threads.room.below(state.limits.max_workers),
                 ..ThreadState::default()
             },

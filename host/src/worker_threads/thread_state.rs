@@ -12,6 +12,7 @@ use super::thread_messages::Receipt;
 use super::worker::WorkerLink;
 use crate::handles::Handle;
 use crate::messaging::Charged;
+use crate::runtime::{CodeBudget, CodeCharge};
 
 /// The thread's own state.
 #[derive(Debug, Default)]
@@ -30,6 +31,10 @@ pub struct ThreadState {
     pub link: Option<Arc<WorkerLink>>,
     /// Messages of other threads that are being processed, by token.
     pub receipts: HashMap<u32, Receipt>,
+    /// What its module is charged, or the bytes that it is to be compiled from.
+    pub source_charge: Option<CodeCharge>,
+    /// The modules that it compiled.
+    pub compiled: Arc<CodeBudget>,
     /// Its contexts.
     pub contexts: Contexts,
     /// Its workers and theirs.
