@@ -158,3 +158,38 @@ fn r_compiled_modules_are_counted() {
         ),
     );
 }
+
+#[test]
+fn r_port_cycles_end_with_their_isolate() {
+    // Each worker leaves 400 MB in queues of ports that lie in each other's queues.
+    let post_port = |port: u32, moved: u32| {
+        format!(
+            "(i32.store (i32.const 60) (i32.load (i32.const {moved})))
+            (call $check (call $post (i32.load (i32.const {port})) (i32.const 0) (i32.const 1) (i32.const 60)
+                (i32.const 1) (i32.const 60) (i32.const 1) (i32.const 0) (i32.const 16)) (i32.const 0))"
+        )
+    };
+    let lose = format!(
+        "(call $check (call $channel (i32.const 64)) (i32.const 0))
+        (call $check (call $channel (i32.const 72)) (i32.const 0))
+        (call $check (call $simple (i32.load (i32.const 68)) (i32.const 200000000)) (i32.const 0))
+        {} {}",
+        post_port(68, 72),
+        post_port(76, 64)
+    );
+    run(
+        &[],
+        3100,
+        &format!(
+            r#"(func (export "w") {lose} {lose})
+            (func (export "_start") (local $i i32)
+                (loop $next
+                    (call $check (call $start (i32.const 0) (i32.const 0)) (i32.const 0))
+                    (call $event (i32.const 21))
+                    (call $check (i32.load (i32.const 1040)) (i32.const 0))
+                    (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 3))))
+                (call $check (call $channel (i32.const 64)) (i32.const 0))
+                (call $check (call $simple (i32.load (i32.const 64)) (i32.const 200000000)) (i32.const 0)))"#
+        ),
+    );
+}

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use nodule_abi::limits::QUEUES_TOTAL_BYTES_MAX;
 
 use super::channel::Channel;
+use super::collect::Pace;
 use super::message::Message;
 
 /// What an isolate below the root one may have queued, with all that it started.
@@ -17,6 +18,11 @@ const SHARE_BYTES_MAX: usize = QUEUES_TOTAL_BYTES_MAX / 2;
 pub struct QueueBudget {
     bytes: AtomicUsize,
     channels: Mutex<Channels>,
+    /// Messages with ports that are queued.
+    carriers: AtomicUsize,
+    /// Held by those that give a port an owner or take it away; `collect` lets them wait.
+    pub moving: RwLock<()>,
+    pub pace: Mutex<Pace>,
 }
 
 #[derive(Debug, Default)]
@@ -54,6 +60,32 @@ impl QueueBudget {
         let number = channels.last;
         channels.list.insert(number, Weak::clone(channel));
         number
+    }
+
+    /// All channels that exist.
+    pub fn live(&self) -> Vec<Arc<Channel>> {
+        // All are kept, so none ends under the lock that its end takes.
+        self.lock().list.values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// More messages with ports are queued.
+    pub fn add_carriers(&self, count: usize) {
+        self.carriers.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Fewer messages with ports are queued.
+    pub fn remove_carriers(&self, count: usize) {
+        self.carriers.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// Whether any message with ports is queued.
+    pub fn has_carriers(&self) -> bool {
+        self.carriers.load(Ordering::Relaxed) > 0
+    }
+
+    /// Keeps ports where they are as long as it is held.
+    pub fn move_port(&self) -> RwLockReadGuard<'_, ()> {
+        self.moving.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets a channel.
@@ -124,9 +156,16 @@ impl Account {
         self.budget.release(bytes);
     }
 
+    /// Bytes that are taken.
+    #[cfg(test)]
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// Takes bytes until the guard is dropped.
     pub fn hold(self: &Arc<Self>, bytes: usize) -> Option<Charge> {
-        self.charge(bytes).then(|| Charge {
+        let fits = self.charge(bytes) || (self.budget.collect() && self.charge(bytes));
+        fits.then(|| Charge {
             account: Arc::clone(self),
             bytes,
         })

@@ -5,7 +5,8 @@
 //! | `message`, `bytes` | a message: bytes that the host never parses, and resources |
 //! | `channel` | the two queues of a channel |
 //! | `port` | the ends of a channel |
-//! | `budget` | the bytes that all queues of a process may hold together |
+//! | `budget` | the bytes that all queues of a process may hold together, and each isolate's share |
+//! | `collect` | channels that nobody can reach any more |
 //! | `transfer` | what may move, checked in the order of the specification, all or nothing |
 //! | `broadcast` | one to many, by name |
 //! | `imports`, `arguments` | what guests call |
@@ -24,6 +25,7 @@ pub(crate) mod broadcast;
 mod budget;
 mod bytes;
 pub(crate) mod channel;
+mod collect;
 pub(crate) mod imports;
 pub(crate) mod message;
 pub(crate) mod port;

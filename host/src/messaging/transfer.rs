@@ -189,7 +189,7 @@ pub(crate) fn admit(state: &mut IsolateState, resource: Transferred) -> Result<(
 }
 
 /// Lets the isolate own one end of a channel, however many ports it has.
-pub(crate) fn own_port(state: &mut IsolateState, end: PortEnd) -> Result<Handle> {
+pub(crate) fn own_port(state: &mut IsolateState, mut end: PortEnd) -> Result<Handle> {
     let owner = Owner::source(state);
     let handle = state.handles.insert_with(true, |handle| {
         end.attach(owner(handle));

@@ -74,6 +74,7 @@ impl IsolateGroup {
     /// Forgets a thread that ends.
     pub(crate) fn leave(&self, thread: ThreadId) {
         self.lock().remove(&thread);
+        self.queues.collect();
     }
 
     /// How many threads run.

@@ -171,7 +171,8 @@ fn take_worker_data(
     }
     let state = caller.data_mut();
     let charge = state.shared.queued.hold(cost);
-    let charge = charge.ok_or_else(|| queue_full("the queues of the process are full"))?;
+    let charge = charge
+        .ok_or_else(|| queue_full("the queues of the process, or the share of this isolate in them, are full"))?;
     let message = draft.into_message(state)?;
     Ok(Charged { message, charge })
 }
