@@ -34,6 +34,7 @@
 //! | `library` | embedding: plugins, host functions, streams, terminate in every state; imports from C |
 //! | `ledger` | every API id has a state, and every claim a test |
 //! | `tidy` | the style of the sources |
+//! | `worker_bounds` | what a guest with workers cannot do to the host |
 //! | `worker_context` | ports that move to a second instance of an isolate |
 //! | `guests`, `support` | no tests: the list of guest programs; running them |
 #![allow(
@@ -72,6 +73,7 @@ mod streams;
 mod support;
 mod tidy;
 mod timers;
+mod worker_bounds;
 mod worker_context;
 mod worker_errors;
 mod worker_life;

@@ -11,7 +11,7 @@ fn a_port_moves_to_a_context_with_its_queue_and_the_context_has_nothing_else() {
         .success()
         .stdout(
             "moved as 1\nagain: ERR_CLOSED_MESSAGE_PORT Cannot send data on closed MessagePort\nposting on it: true\n\
-             context: thread 0\ncontext: env None\ncontext: worker Some(\"ERR_ACCESS_DENIED\")\ncontext: port 1\n\
+             context: thread 0\ncontext: env None\ncontext: worker Some(\"ERR_ACCESS_DENIED\")\ncontext: shared memory false\ncontext: port 1\n\
              context: got one\ncontext: got two\nmain: one!\nmain: two!\ncontext: got end\nmain: port closed\n\
              exit 7\nterminated Some(1)\nbroken: ERR_WORKER_INIT_FAILED\nbroken exit 1\n",
         );

@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use nodule_abi::error::ErrorRecord;
-use nodule_abi::event::{EVENT_RECORD_BYTES, EventRecord};
+use nodule_abi::event::{EVENT_RECORD_BYTES, EventKind, EventRecord};
 use nodule_abi::imports::namespace;
 use nodule_abi::limits::EVENT_BATCH_MAX;
 use wasmtime::{Caller, Linker};
@@ -112,7 +112,12 @@ async fn next_records(
         serve_requests(&mut *caller).map_err(HostError::Trap)?;
         let state = caller.data_mut();
         state.shared.events.take(records, max);
-        records.iter_mut().for_each(|record| messaging::deliver(state, record));
+        for record in records.iter_mut() {
+            match record.kind == EventKind::ThreadMessage as u32 {
+                true => state.shared.thread_messages.delivered(),
+                false => messaging::deliver(state, record),
+            }
+        }
         let due = state.timers.next_due();
         let mut is_over = false;
         // Most waits have neither: they need no clock.

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak};
 
+use tokio::sync::Semaphore;
 use wasmtime::InstancePre;
 
 use super::host::Host;
@@ -103,10 +104,23 @@ impl Slot {
     }
 }
 
-/// Runs work that takes time on a thread for that.
+/// How many modules are read or compiled at once for isolates: each may take a processor and hundreds of MiB. One that
+/// nobody waits for any more keeps its place to its end.
+static TURNS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    Arc::new(Semaphore::new(processors.max(2)))
+});
+
+/// Runs work that takes time on a thread for that, when it is its turn.
 pub(super) async fn on_blocking_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ModuleError> + Send + 'static,
 ) -> Result<T, ModuleError> {
+    // The semaphore is never closed.
+    let turn = Arc::clone(&TURNS).acquire_owned().await.ok();
+    let work = move || {
+        let _turn = turn;
+        work()
+    };
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => {

@@ -49,6 +49,8 @@ pub struct Limits {
     pub max_shared_buffers: usize,
     /// Bytes of those together. Default: 4 GiB.
     pub max_shared_bytes: usize,
+    /// The largest wasm stack that a worker below gets. Default: none, the largest class (16 MiB).
+    pub max_stack_bytes: Option<usize>,
 }
 
 /// Live workers below an isolate.
@@ -73,6 +75,7 @@ impl Default for Limits {
             max_code_bytes: None,
             max_shared_buffers: SHARED_BUFFERS_MAX_DEFAULT,
             max_shared_bytes: 4 << 30,
+            max_stack_bytes: None,
         }
     }
 }
@@ -104,6 +107,7 @@ impl Limits {
             max_code_bytes: tighter(self.max_code_bytes, wanted.max_code_bytes),
             max_shared_buffers: self.max_shared_buffers.min(wanted.max_shared_buffers),
             max_shared_bytes: self.max_shared_bytes.min(wanted.max_shared_bytes),
+            max_stack_bytes: tighter(self.max_stack_bytes, wanted.max_stack_bytes),
         }
     }
 

@@ -48,7 +48,7 @@ async fn run_store(mut store: Store<IsolateState>, shared: &IsolateShared, host:
     };
     let run = Metered::new(run, Arc::clone(host.ticker()), Arc::clone(&shared.cpu));
     let admission = Arc::clone(host.admission());
-    let limited = async {
+    let admitted = async {
         let _room = match admission.admit().await {
             Ok(room) => room,
             Err(error) => {
@@ -57,9 +57,12 @@ async fn run_store(mut store: Store<IsolateState>, shared: &IsolateShared, host:
                 return status;
             }
         };
+        run.await
+    };
+    let limited = async {
         match timeout {
-            None => run.await,
-            Some(timeout) => match tokio::time::timeout(timeout, run).await {
+            None => admitted.await,
+            Some(timeout) => match tokio::time::timeout(timeout, admitted).await {
                 Ok(status) => status,
                 Err(_) => {
                     let status = ExitStatus::failed(1, LimitExceeded::timeout(timeout).0);

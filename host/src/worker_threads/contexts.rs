@@ -1,11 +1,13 @@
 //! Contexts: further instances in the task of an isolate. They run while it waits for events, in turns with it, and
 //! begin without grants.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Context;
+use std::time::Instant;
 
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 use nodule_abi::limits::CONTEXTS_MAX;
@@ -15,7 +17,7 @@ use super::spawn::{self, Prepared};
 use crate::handles::{Handle, Resource};
 use crate::messaging::{self, Transferred};
 use crate::permissions::{Capability, Permissions};
-use crate::runtime::{IsolateShared, IsolateState};
+use crate::runtime::{IsolateShared, IsolateState, TICK};
 use crate::worker_threads::worker::{Worker, WorkerLink};
 
 type Run = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -23,7 +25,7 @@ type Run = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// The contexts of an isolate that have not ended.
 #[derive(Default)]
 pub struct Contexts {
-    running: Vec<Run>,
+    running: VecDeque<Run>,
 }
 
 impl Contexts {
@@ -32,9 +34,20 @@ impl Contexts {
         self.running.len()
     }
 
-    /// Lets each run as far as it comes.
+    /// Lets each run as far as it comes. After a tick others of the executor have their turn first.
     pub fn run(&mut self, context: &mut Context<'_>) {
-        self.running.retain_mut(|run| run.as_mut().poll(context).is_pending());
+        let start = Instant::now();
+        for _ in 0..self.running.len() {
+            if let Some(mut run) = self.running.pop_front()
+                && run.as_mut().poll(context).is_pending()
+            {
+                self.running.push_back(run);
+            }
+            if start.elapsed() >= TICK {
+                context.waker().wake_by_ref();
+                break;
+            }
+        }
     }
 }
 
@@ -52,7 +65,11 @@ pub fn create(state: &mut IsolateState, options: &WorkerOptions, code: Option<Ve
     }
     let mut prepared: Prepared = spawn::prepare(state, options, code)?;
     // Contexts in contexts would nest without end.
-    prepared.give_nothing(Permissions::none().deny(Capability::Worker));
+    let nothing = Permissions::none()
+        .deny(Capability::Worker)
+        .deny(Capability::SharedMemory);
+    prepared.give_nothing(&nothing);
+    let place = prepared.place.take();
     let shared = IsolateShared::context(&state.shared);
     let [creator_end, context_end] = messaging::entangle(&state.shared.group);
     let (port, _) = messaging::admit(state, Transferred::Port(creator_end))?;
@@ -66,8 +83,9 @@ pub fn create(state: &mut IsolateState, options: &WorkerOptions, code: Option<Ve
     };
     let link = worker.link();
     let start = prepared.into_start(state, &shared, context_end, None, Arc::clone(&link));
-    state.threads.contexts.running.push(Box::pin(async move {
+    state.threads.contexts.running.push_back(Box::pin(async move {
         let status = start.run_as_context().await;
+        drop(place);
         link.end(status);
     }));
     Ok([context, port])

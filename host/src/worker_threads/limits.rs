@@ -91,7 +91,10 @@ impl ResourceLimits {
         let limits = creator.narrow(&wanted);
         Ok(Granted {
             reported: self.reported(&limits, stack_mb.unwrap_or(mb(creator_stack_bytes))),
-            stack_bytes: stack_mb.map(bytes_of_mb),
+            stack_bytes: stack_mb.map(|mb| {
+                let most = limits.max_stack_bytes.unwrap_or(usize::MAX);
+                bytes_of_mb(mb).min(most)
+            }),
             limits,
         })
     }
@@ -200,6 +203,23 @@ mod tests {
             Some(&Value::Number(2.0))
         );
         assert_eq!(granted.reported.get("stackSizeMb"), Some(&Value::Number(1.0)));
+    }
+
+    #[test]
+    fn a_stack_is_at_most_what_the_operator_allows() {
+        let wanted = ResourceLimits {
+            stack_size_mb: Some(16.0),
+            ..ResourceLimits::default()
+        };
+        let operator = Limits {
+            max_stack_bytes: Some(65536),
+            ..Limits::default()
+        };
+        assert_eq!(wanted.narrow(&operator, 65536).unwrap().stack_bytes, Some(65536));
+        assert_eq!(
+            wanted.narrow(&Limits::default(), 1 << 20).unwrap().stack_bytes,
+            Some(16 << 20)
+        );
     }
 
     #[test]

@@ -35,8 +35,8 @@ impl Profile {
 pub enum Body {
     /// Bytes.
     Bytes(Vec<u8>),
-    /// A core dump.
-    Snapshot(HeapSnapshot),
+    /// A core dump, counted as long as it is held.
+    Snapshot(HeapSnapshot, Arc<()>),
     /// A profile has started.
     Profile(Arc<Profile>),
 }
@@ -66,6 +66,18 @@ pub struct Reply {
 pub const READ_BYTES_MAX: u32 = nodule_abi::limits::STREAM_READ_BYTES_MAX;
 /// Most answers an isolate may have open.
 const REPLIES_MAX: usize = 64;
+
+/// Most core dumps an isolate may hold: each is as large as the memory it shows.
+const SNAPSHOTS_MAX: usize = 2;
+
+/// `EAGAIN` when too many core dumps are held.
+pub fn check_snapshots(counter: &Arc<()>) -> Result<()> {
+    if Arc::strong_count(counter) > SNAPSHOTS_MAX {
+        let message = format!("more than {SNAPSHOTS_MAX} heap snapshots are open: read and drop them first");
+        return Err(ErrorRecord::new(ErrorCode::Eagain, message).into());
+    }
+    Ok(())
+}
 
 /// `EAGAIN` when too many answers are open.
 pub fn check_room(counter: &Arc<()>) -> Result<()> {
@@ -120,7 +132,7 @@ impl Reply {
                 while *at == piece.len() {
                     let next = match body {
                         Body::Bytes(bytes) => Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty()),
-                        Body::Snapshot(snapshot) => snapshot.next_chunk(),
+                        Body::Snapshot(snapshot, _) => snapshot.next_chunk(),
                         Body::Profile(_) => None,
                     };
                     let Some(next) = next else { return Ok(Vec::new()) };

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use cap_std::fs::{OpenOptions, OpenOptionsExt as _};
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 use nodule_abi::limits::WORKER_MODULE_BYTES_MAX;
 
@@ -47,7 +48,7 @@ impl Source {
             Self::Module(module) => module.load_for_host(host).await.map_err(|error| failed(&error)),
             Self::Bytes(bytes) => compile(host, bytes).await,
             Self::Path(path) => {
-                let file = open(permissions, cwd, &path)?;
+                let file = open(permissions, cwd, &path).await?;
                 let path = crate::wasi::normalize(&cwd.join(path));
                 Module::load_open_file(host, file, &path, WORKER_MODULE_BYTES_MAX)
                     .await
@@ -63,18 +64,29 @@ pub async fn compile(host: &Host, bytes: Vec<u8>) -> Result<Module> {
     module.map_err(|error| failed(&error))
 }
 
-/// Opens a file inside a grant.
-fn open(permissions: &Permissions, cwd: &Path, path: &str) -> Result<std::fs::File> {
+/// Opens a file inside a grant, on a thread for that: its file system may be slow.
+async fn open(permissions: &Permissions, cwd: &Path, path: &str) -> Result<std::fs::File> {
     let target = permissions.check_read(path, cwd)?;
-    let opened = target.dir().open(target.relative());
-    let file = opened.map_err(|error| match error.kind() {
+    let open = move || {
+        // Opening a pipe that nobody writes to would wait.
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(libc::O_NONBLOCK);
+        let file = target.dir().open_with(target.relative(), &options)?.into_std();
+        match file.metadata()?.is_file() {
+            true => Ok(file),
+            false => Err(std::io::Error::other("it is no regular file")),
+        }
+    };
+    let opened = tokio::task::spawn_blocking(open)
+        .await
+        .unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    opened.map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
             let message = format!("Cannot find module '{path}'");
             ErrorRecord::new(ErrorCode::ModuleNotFound, message).into()
         }
         _ => init_failed(&format!("cannot read {path}: {error}")),
-    })?;
-    Ok(file.into_std())
+    })
 }
 
 fn failed(error: &ModuleError) -> Box<ErrorRecord> {

@@ -10,6 +10,7 @@ use wasmtime::Store;
 use super::exec_argv;
 use super::limits::Granted;
 use super::options::{WorkerOptions, check_path};
+use super::room::Place;
 use super::source::{self, Source};
 use super::thread_state::ThreadState;
 use super::worker::{Worker, WorkerLink};
@@ -42,6 +43,8 @@ pub struct Prepared {
     cwd: PathBuf,
     has_own_cwd: bool,
     source_charge: Option<CodeCharge>,
+    /// Its place among the workers that may run, from here on to its end.
+    pub(super) place: Option<Place>,
 }
 
 /// What the creator is told of a new worker.
@@ -62,7 +65,7 @@ pub fn prepare(state: &IsolateState, options: &WorkerOptions, code: Option<Vec<u
     let _may = state
         .permissions
         .check_worker(options.path.as_deref().unwrap_or_default())?;
-    check_room(state)?;
+    let place = check_room(state)?;
     let source_charge = code.as_ref().map(|code| state.reserve_source(code.len())).transpose()?;
     let creator_cwd = state.process.cwd(&state.permissions)?;
     let source = source_of(state, options, code, &creator_cwd)?;
@@ -103,19 +106,20 @@ pub fn prepare(state: &IsolateState, options: &WorkerOptions, code: Option<Vec<u
         cwd,
         has_own_cwd: options.cwd.is_some() || state.threads.has_own_cwd,
         source_charge,
+        place: Some(place),
     })
 }
 
-/// `EAGAIN` when the creator, or the process, has as many workers as it may have.
-fn check_room(state: &IsolateState) -> Result<()> {
+/// A place for one more. `EAGAIN` when the creator, or the process, has as many workers as it may have.
+fn check_room(state: &IsolateState) -> Result<Place> {
     if state.shared.group.live_threads() >= WORKERS_MAX {
         let message = format!("a process has at most {WORKERS_MAX} workers");
         return Err(ErrorRecord::new(ErrorCode::Eagain, message).into());
     }
-    drop(state.threads.room.take(state.limits.max_workers)?);
     state.handles.check_ports(1)?;
     // The worker, its port and three streams.
-    state.handles.check_room(5)
+    state.handles.check_room(5)?;
+    state.threads.room.take(state.limits.max_workers)
 }
 
 fn source_of(state: &IsolateState, options: &WorkerOptions, code: Option<Vec<u8>>, cwd: &Path) -> Result<Source> {
@@ -200,15 +204,15 @@ fn inherited(state: &IsolateState) -> ProcessOptions {
 
 impl Prepared {
     /// As few grants as these, and an empty environment.
-    pub fn give_nothing(&mut self, permissions: Permissions) {
-        self.permissions = permissions;
+    pub fn give_nothing(&mut self, permissions: &Permissions) {
+        self.permissions = self.permissions.narrow(permissions);
         self.process.env_store = Some(EnvStore::new());
     }
 
     /// Starts the worker. Its message has left the creator already, so nothing may fail any more but the handle table,
     /// whose room was checked.
     pub fn start(mut self, state: &mut IsolateState, data: Option<Charged>) -> Result<Started> {
-        let room = state.threads.room.take(state.limits.max_workers)?;
+        let room = self.place.take();
         let shared = IsolateShared::worker(&state.shared);
         let [creator_end, worker_end] = messaging::entangle(&state.shared.group);
         let (port, _) = messaging::admit(state, Transferred::Port(creator_end))?;

@@ -88,20 +88,37 @@ struct Queue {
     bytes_max: Option<usize>,
     /// Whether the thread has listeners.
     is_listening: bool,
-    /// Whether an event tells of the messages already.
+    /// Whether the thread knows of messages that it has not taken yet.
     is_told: bool,
+    /// Whether the event that tells it is still queued.
+    is_event_queued: bool,
     /// The thread has ended.
     is_closed: bool,
 }
 
+impl Queue {
+    /// One event at most is under way.
+    fn tell(&mut self, owner: &IsolateShared) {
+        self.is_told = true;
+        if !std::mem::replace(&mut self.is_event_queued, true) {
+            let record = EventRecord::new(EventKind::ThreadMessage, 0, [0; 3]);
+            owner.events.push_counted(record);
+        }
+    }
+}
+
 impl ThreadMessages {
-    /// Says whether the thread has listeners, and how many bytes may wait for them if there is a limit. Without any
-    /// listener, what waits is answered `FAILED`.
-    pub fn listen(&self, on: bool, bytes_max: Option<usize>) {
+    /// Says whether the thread `owner` has listeners, and how many bytes may wait for them if there is a limit. Without
+    /// any, what waits is answered `FAILED`; with some it is told again of what waits.
+    pub fn listen(&self, owner: &IsolateShared, on: bool, bytes_max: Option<usize>) {
         let mut queue = self.lock();
         queue.is_listening = on;
         queue.bytes_max = bytes_max;
-        if !on {
+        if on {
+            if !queue.messages.is_empty() {
+                queue.tell(owner);
+            }
+        } else {
             let dropped = std::mem::take(&mut queue.messages);
             queue.bytes = 0;
             drop(queue);
@@ -111,8 +128,16 @@ impl ThreadMessages {
 
     /// The thread has ended: what waits is answered.
     pub fn close(&self) {
-        self.lock().is_closed = true;
-        self.listen(false, None);
+        let mut queue = self.lock();
+        queue.is_closed = true;
+        let dropped = std::mem::take(&mut queue.messages);
+        drop(queue);
+        drop(dropped);
+    }
+
+    /// The thread gets the event now.
+    pub fn delivered(&self) {
+        self.lock().is_event_queued = false;
     }
 
     /// The oldest message. `None`: the next one is told by an event.
@@ -148,12 +173,8 @@ impl ThreadMessages {
         }
         queue.bytes = bytes;
         queue.messages.push_back(message);
-        let is_told = std::mem::replace(&mut queue.is_told, true);
-        drop(queue);
-        if !is_told {
-            receiver
-                .events
-                .push_counted(EventRecord::new(EventKind::ThreadMessage, 0, [0; 3]));
+        if !queue.is_told {
+            queue.tell(receiver);
         }
     }
 

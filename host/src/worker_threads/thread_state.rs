@@ -41,6 +41,8 @@ pub struct ThreadState {
     pub room: Room,
     /// Counts the answers about workers that are open.
     pub open_replies: Arc<()>,
+    /// Counts the core dumps of workers that it holds.
+    pub open_snapshots: Arc<()>,
     /// The last token.
     pub last_token: u32,
     /// A directory of its own was asked for: `chdir` is allowed.

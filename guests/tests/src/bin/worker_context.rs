@@ -1,5 +1,6 @@
 //! Contexts: ports that move to a second instance of the same isolate, which runs while this one waits.
 
+use nodule_sdk::shared_memory::SharedBuffer;
 use nodule_sdk::worker_threads::{
     self, MessageChannel, MessageEvent, Source, WorkerOptions, create_context, move_message_port_to_context,
 };
@@ -10,6 +11,7 @@ fn in_context() {
     println!("context: env {:?}", process::env::get("SECRET"));
     let refused = worker_threads::Worker::new(Source::Current, WorkerOptions::new()).unwrap_err();
     println!("context: worker {:?}", refused.code());
+    println!("context: shared memory {}", SharedBuffer::new(8).is_ok());
     worker_threads::on_context_port(|number, port| {
         println!("context: port {number}");
         let answers = port.clone();

@@ -72,6 +72,7 @@ pub fn limits(flags: &LimitFlags) -> Limits {
         max_code_bytes: flags.max_code,
         max_shared_buffers: flags.max_shared_buffers.unwrap_or(defaults.max_shared_buffers),
         max_shared_bytes: flags.max_shared_memory.unwrap_or(defaults.max_shared_bytes),
+        max_stack_bytes: flags.max_stack,
         ..defaults
     }
 }

@@ -1,4 +1,8 @@
 //! What must never happen: pages that outlive their window, memories that move, updates that get lost.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "these stores have no state of an isolate, and nothing runs meanwhile"
+)]
 
 use std::panic::AssertUnwindSafe;
 use std::task::{Context, Waker};

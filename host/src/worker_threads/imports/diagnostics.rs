@@ -49,9 +49,7 @@ pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()
                 expose_internals: options & EXPOSE_INTERNALS != 0,
                 expose_numeric_values: options & EXPOSE_NUMERIC_VALUES != 0,
             };
-            let result = ask_worker(&mut caller, handle, out, |shared| async move {
-                diagnostics::heap_snapshot(&shared, options).await.map(Body::Snapshot)
-            });
+            let result = heap_snapshot(&mut caller, handle, options, out);
             respond(&mut caller, result)
         },
     )?;
@@ -132,11 +130,22 @@ fn start_reply(
     guest_memory::check_writable(caller, out, 4)?;
     let state = caller.data_mut();
     reply::check_room(&state.threads.open_replies)?;
+    state.forget_stale_events();
     let (shared, counter) = (Arc::clone(&state.shared), Arc::clone(&state.threads.open_replies));
     let handle = state.handles.insert_with(true, |handle| {
         Resource::Reply(Reply::start(&shared, handle, &counter, ask))
     })?;
     guest_memory::write_u32(caller, out, handle.number())
+}
+
+fn heap_snapshot(caller: &mut Caller<'_, IsolateState>, handle: u32, options: SnapshotOptions, out: u32) -> Result<()> {
+    let counter = &caller.data().threads.open_snapshots;
+    reply::check_snapshots(counter)?;
+    let counted = Arc::clone(counter);
+    ask_worker(caller, handle, out, |shared| async move {
+        let snapshot = diagnostics::heap_snapshot(&shared, options).await?;
+        Ok(Body::Snapshot(snapshot, counted))
+    })
 }
 
 async fn heap_statistics(shared: Arc<IsolateShared>) -> Answer {

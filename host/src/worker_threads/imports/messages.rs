@@ -94,8 +94,8 @@ pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()
         "thread_messages_listen",
         |mut caller: Caller<'_, IsolateState>, on: u32| {
             let state = caller.data();
-            let bytes_max = state.messaging.queue_bytes_max;
-            state.shared.thread_messages.listen(on != 0, bytes_max);
+            let (shared, bytes_max) = (&state.shared, state.messaging.queue_bytes_max);
+            shared.thread_messages.listen(shared, on != 0, bytes_max);
             respond(&mut caller, Ok(()))
         },
     )?;
@@ -178,6 +178,7 @@ fn post_to_thread(
     let message = take_message(caller, message)?;
     let target = shared.group.thread(thread);
     let state = caller.data_mut();
+    state.forget_stale_events();
     let handle = state.handles.insert_with(false, |handle| {
         Resource::ThreadMessage(thread_messages::post(&shared, handle, target, message, timeout))
     })?;
