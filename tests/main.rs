@@ -21,6 +21,7 @@
 //! | `process_signals` | signals as events, their defaults, `kill` |
 //! | `process_streams` | nothing written is lost, nothing unread is waited for |
 //! | `process_warnings` | what is printed, what is emitted, what flags change |
+//! | `regression` | defects that were found and fixed |
 //! | `shared_memory` | shared buffers, `Atomics`, locks between threads, ArrayBuffers that move |
 //! | `streams` | streams between isolates; lines of many isolates in one output stay whole |
 //! | `timers` | timers and the order of turns |
@@ -66,6 +67,7 @@ mod process_report;
 mod process_signals;
 mod process_streams;
 mod process_warnings;
+mod regression;
 mod shared_memory;
 mod streams;
 mod support;

@@ -26,6 +26,9 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
         "guests/tests/src/bin/shared_memory_buffer.rs",
         "a slice of a window that nobody else has",
     ),
+    ("host/src/child_process/spawner.rs", "clone(2) and what follows in the child"),
+    ("host/src/inherited_fd.rs", "takes over descriptors by number"),
+    ("host/src/readiness.rs", "watches borrowed descriptors"),
     ("host/src/guest_memory.rs", "copies by checked raw pointers"),
     ("host/src/process/execve.rs", "gives fds of the process away"),
     ("host/src/process/signals.rs", "signal handlers"),
@@ -34,7 +37,6 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("host/src/runtime/module.rs", "loads compiled code"),
     ("host/src/shared_memory/mapping.rs", "maps pages at fixed addresses"),
     ("host/src/runtime/stacks.rs", "maps stacks"),
-    ("host/src/stdio/channel.rs", "borrows descriptors of the process"),
 ];
 
 /// Where tasks may be started: one tied to its owner, and the one that is an isolate.

@@ -792,7 +792,7 @@ uint32_t nodule_messaging_broadcast_rearm(uint32_t handle);
  *
  * Errors, with nothing started: `ERR_ACCESS_DENIED` (`WorkerThreads`), `ERR_WORKER_PATH`, `ERR_INVALID_URL_SCHEME`,
  * `ERR_WORKER_INVALID_EXEC_ARGV`, `ERR_INVALID_ARG_VALUE`, `ERR_OUT_OF_RANGE` (a limit), `EAGAIN` (too many
- * workers), and those of a message. What goes wrong later is told by `exit_error`.
+ * workers), `ENOMEM` (too large modules in the process), and those of a message. What goes wrong later is told by `exit_error`.
  */
 __attribute__((import_module("nodule:worker_threads/1"), import_name("spawn")))
 uint32_t nodule_worker_threads_spawn(const uint8_t *options, uint32_t options_len, const uint8_t *code, uint32_t code_len, const uint8_t *message, uint32_t message_len, const uint32_t *resources, uint32_t resources_len, const uint32_t *transfer, uint32_t transfer_len, uint32_t *result);
@@ -837,7 +837,8 @@ uint32_t nodule_worker_threads_get_environment_data(const uint8_t *key, uint32_t
 
 /*
  * Compiles a module (binary or text form, at most 256 MiB) and writes its handle, which messages can carry. Parks
- * the isolate while it compiles. `ERR_WORKER_INIT_FAILED` for one that is not valid or cannot be linked.
+ * the isolate while it compiles. `ERR_WORKER_INIT_FAILED` for one that is not valid or cannot be linked, `ENOMEM`
+ * when the modules that the isolate compiled and holds, or those of the process, would be too large.
  */
 __attribute__((import_module("nodule:worker_threads/1"), import_name("module_compile")))
 uint32_t nodule_worker_threads_module_compile(const uint8_t *code, uint32_t code_len, uint32_t *module);

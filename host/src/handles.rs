@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 use nodule_abi::resource::ResourceKind;
+use nodule_abi::value::Value;
 
+use crate::child_process::ChildProcess;
 use crate::locks::LockHandle;
 use crate::messaging::PortEnd;
 use crate::messaging::broadcast::Member;
@@ -102,6 +104,10 @@ pub enum Resource {
     ArrayBuffer(ArrayPages),
     /// An asynchronous wait on shared memory; nothing yet while it is being started.
     Wait(Option<EventWait>),
+    /// A child process.
+    ChildProcess(ChildProcess),
+    /// What a synchronous run of a process gave.
+    SyncResult(Box<Value>),
 }
 
 impl Resource {
@@ -115,12 +121,14 @@ impl Resource {
             Self::Broadcast(_) => Some("BroadcastChannel"),
             Self::Worker(_) => Some("Worker"),
             Self::Wait(_) => Some("AtomicsWaitAsync"),
+            Self::ChildProcess(_) => Some("ProcessWrap"),
             Self::Lock(_)
             | Self::SideModule(_)
             | Self::Module(_)
             | Self::ThreadMessage(_)
             | Self::Reply(_)
             | Self::SharedBuffer(_)
+            | Self::SyncResult(_)
             | Self::ArrayBuffer(_) => None,
         }
     }
@@ -142,6 +150,8 @@ impl Resource {
             | Self::Worker(_)
             | Self::ThreadMessage(_)
             | Self::Reply(_)
+            | Self::ChildProcess(_)
+            | Self::SyncResult(_)
             | Self::Wait(_) => None,
         }
     }

@@ -47,8 +47,13 @@ pub const QUEUE_HIGH_BYTES: usize = 16 * 1024 * 1024;
 pub const QUEUE_HIGH_MESSAGES: usize = 64 * 1024;
 /// Most bytes queued for one receiver; a further message is refused with `ERR_WORKER_QUEUE_FULL`.
 pub const QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// Most bytes queued in all channels of one process together; a further message is refused with `ERR_WORKER_QUEUE_FULL`.
+/// Most bytes queued in all channels of one process together, with `workerData` that was not taken, environment data and
+/// messages from thread to thread; a further message is refused with `ERR_WORKER_QUEUE_FULL`. An isolate that is not the
+/// root has at most half of them queued, together with all that it started.
 pub const QUEUES_TOTAL_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// Bytes and machine code of all modules that the guests of one process compiled and hold, each digest counted once, the
+/// modules of workers included. A further one is refused with `ENOMEM`.
+pub const CODE_TOTAL_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
 /// Most contexts of one isolate.
 pub const CONTEXTS_MAX: usize = 64;

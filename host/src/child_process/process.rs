@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 use rustix::process::{Pid, Signal};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 use super::spawner::{self, Ended, Started};
 use super::tree;
+use crate::readiness::readable;
 use crate::spawn_tied::Tied;
 
 /// A process that was started. Its number is not used to reach it: that may belong to another one by now.
@@ -117,17 +116,11 @@ impl Reaper {
                     return Ended::Exited(0);
                 }
             }
-            if let Err(error) = self.readable().await {
+            if let Err(error) = readable(&*self.process.pidfd).await {
                 tracing::warn!(%error, "the end of a process is looked for");
                 tokio::time::sleep(FALLBACK_INTERVAL).await;
             }
         }
-    }
-
-    async fn readable(&self) -> std::io::Result<()> {
-        let watch = AsyncFd::with_interest(Arc::clone(&self.process.pidfd), Interest::READABLE)?;
-        watch.readable().await?.retain_ready();
-        Ok(())
     }
 
     /// As [`Self::ended`]; when its time is over it gets a signal, once. Gives whether that was so.

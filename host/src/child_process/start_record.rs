@@ -42,6 +42,8 @@ pub struct StartRecord {
     pub module: String,
     /// Its absolute path.
     pub path: Option<PathBuf>,
+    /// Whether that is a path of the host; else it is one of the guest.
+    pub is_host_path: bool,
     /// Its code.
     pub code: Code,
     /// Arguments after it.
@@ -111,6 +113,7 @@ mod tests {
         StartRecord {
             module: "./a.wasm".into(),
             path: Some("/work/a.wasm".into()),
+            is_host_path: false,
             code: Code::Source { fd: 5 },
             args: vec!["x".into()],
             exec_argv: Vec::new(),

@@ -2,14 +2,13 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 use super::process::Process;
+use crate::readiness::readable;
 
 /// Most processes of one tree, and most rounds of looking for new ones.
 const PROCESSES_MAX: usize = 64 * 1024;
@@ -35,11 +34,8 @@ impl Member {
 
     /// Ready when it has ended, reaped or not.
     async fn ended(&self) {
-        let Ok(watch) = AsyncFd::with_interest(self.pidfd.as_fd(), Interest::READABLE) else {
-            return;
-        };
         // An error is as good as an end: there is nothing else to wait for.
-        let _ = watch.readable().await;
+        let _ = readable(&self.pidfd).await;
     }
 }
 

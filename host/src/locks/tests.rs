@@ -11,9 +11,9 @@ struct Isolate {
 }
 
 impl Isolate {
-    fn new(group: &Arc<IsolateGroup>) -> Self {
+    fn new(creator: &IsolateShared) -> Self {
         Self {
-            shared: IsolateShared::worker(group),
+            shared: IsolateShared::worker(creator),
             handles: Handles::new(4),
             client: LockClient::default(),
         }
@@ -57,9 +57,9 @@ const GRANTED: u32 = EventKind::LockGranted as u32;
 const STOLEN: u32 = EventKind::LockStolen as u32;
 
 fn three() -> (Arc<IsolateGroup>, Isolate, Isolate, Isolate) {
-    let group = Arc::new(IsolateGroup::default());
-    let [a, b, c] = [(); 3].map(|()| Isolate::new(&group));
-    (group, a, b, c)
+    let root = IsolateShared::root();
+    let [a, b, c] = [(); 3].map(|()| Isolate::new(&root));
+    (Arc::clone(&root.group), a, b, c)
 }
 
 #[test]

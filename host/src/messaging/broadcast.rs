@@ -4,6 +4,7 @@
 //! heads of its channels the one with the lowest number, and of equal ones the channel that was created first.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nodule_abi::error::{ErrorCode, ErrorRecord};
@@ -12,7 +13,7 @@ use nodule_abi::limits::QUEUE_BYTES_MAX;
 use tokio::sync::Notify;
 
 use super::message::{Message, cost};
-use super::{Owner, QueueBudget, queue_full};
+use super::{Account, Owner, queue_full};
 use crate::handles::Handle;
 use crate::runtime::{IsolateGroup, IsolateId};
 
@@ -27,7 +28,6 @@ pub struct BroadcastNames {
 struct Topic {
     name: String,
     state: Mutex<TopicState>,
-    budget: Arc<QueueBudget>,
 }
 
 #[derive(Debug, Default)]
@@ -56,9 +56,24 @@ struct Inbox {
     used_bytes: usize,
 }
 
+/// A message and who pays for it, once for each channel that it waits for.
+#[derive(Debug)]
+pub struct Sent {
+    message: Message,
+    payer: Arc<Account>,
+}
+
+impl Deref for Sent {
+    type Target = Message;
+
+    fn deref(&self) -> &Message {
+        &self.message
+    }
+}
+
 #[derive(Debug)]
 enum Entry {
-    Message(Arc<Message>),
+    Message(Arc<Sent>),
     /// So many messages were lost here.
     Lost(u64),
 }
@@ -66,7 +81,7 @@ enum Entry {
 /// What a receive takes.
 #[derive(Debug)]
 pub enum Received {
-    Message(Arc<Message>),
+    Message(Arc<Sent>),
     Lost(u64),
 }
 
@@ -85,19 +100,24 @@ impl Inbox {
         own.map_or(QUEUE_BYTES_MAX, |own| own.min(QUEUE_BYTES_MAX))
     }
 
-    /// Adds a message, or counts it as lost. Never refuses: a slow receiver holds up nobody.
-    fn add(&mut self, number: u64, message: &Arc<Message>, budget: &QueueBudget) {
+    /// Adds a message, or counts it as lost. Never refuses: a slow receiver holds up nobody. Gives `false` when the
+    /// process had no room for it.
+    fn add(&mut self, number: u64, message: &Arc<Sent>) -> bool {
         let entry = Entry::Message(Arc::clone(message));
         let used = self.used_bytes.saturating_add(entry.cost());
-        if used <= self.bound() && budget.charge(entry.cost()) {
+        let is_within = used <= self.bound();
+        if is_within && message.payer.charge(entry.cost()) {
             self.used_bytes = used;
             self.entries.push_back((number, entry));
-        } else if let Some((_, Entry::Lost(count))) = self.entries.back_mut() {
+            return true;
+        }
+        if let Some((_, Entry::Lost(count))) = self.entries.back_mut() {
             *count += 1;
         } else {
             // One small entry beyond the bound; the next can only follow a message that fitted again.
             self.entries.push_back((number, Entry::Lost(1)));
         }
+        !is_within
     }
 }
 
@@ -131,6 +151,7 @@ pub struct Member {
     topic: Arc<Topic>,
     isolate: IsolateId,
     handle: Handle,
+    payer: Arc<Account>,
 }
 
 impl Member {
@@ -141,7 +162,6 @@ impl Member {
         let new = || Topic {
             name: name.to_owned(),
             state: Mutex::default(),
-            budget: Arc::clone(&group.queues),
         };
         let topic = match topics.get(name) {
             Some(topic) => Arc::clone(topic),
@@ -152,6 +172,7 @@ impl Member {
             }
         };
         let (isolate, handle) = (owner.shared.id, owner.handle);
+        let payer = Arc::clone(&owner.shared.queued);
         let inbox = Inbox {
             owner,
             entries: VecDeque::new(),
@@ -171,25 +192,35 @@ impl Member {
             topic,
             isolate,
             handle,
+            payer,
         }
     }
 
     /// Sends a message to all other channels of the name.
     pub fn post(&self, message: Message) {
-        let message = Arc::new(message);
+        let message = Arc::new(Sent {
+            message,
+            payer: Arc::clone(&self.payer),
+        });
+        let mut has_room = true;
         let mut state = self.topic.lock();
         state.last += 1;
         let number = state.last;
         for (isolate, station) in &mut state.isolates {
             for (handle, inbox) in &mut station.channels {
                 if *isolate != self.isolate || *handle != self.handle {
-                    inbox.add(number, &message, &self.topic.budget);
+                    has_room &= inbox.add(number, &message);
                 }
             }
             station.tell();
             if std::mem::take(&mut station.is_waited_for) {
                 station.arrived.notify_one();
             }
+        }
+        drop(state);
+        if !has_room {
+            // For the next message: this one is lost where it found no room.
+            self.group.queues.collect();
         }
     }
 
@@ -231,7 +262,7 @@ impl Member {
             match entry {
                 Entry::Message(message) => {
                     inbox.used_bytes -= message.cost();
-                    self.topic.budget.release(message.cost());
+                    message.payer.release(message.cost());
                     Received::Message(message)
                 }
                 Entry::Lost(count) => Received::Lost(count),
@@ -293,7 +324,11 @@ impl Drop for Member {
         drop(state);
         drop(topics);
         if let Some(inbox) = inbox {
-            self.topic.budget.release(inbox.used_bytes);
+            for (_, entry) in inbox.entries {
+                if let Entry::Message(message) = entry {
+                    message.payer.release(message.cost());
+                }
+            }
         }
     }
 }

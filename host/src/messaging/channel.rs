@@ -13,7 +13,7 @@ use nodule_abi::limits::{QUEUE_BYTES_MAX, QUEUE_HIGH_BYTES, QUEUE_HIGH_MESSAGES}
 use tokio::sync::Notify;
 
 use super::message::{Message, discard};
-use super::{Owner, QueueBudget, queue_full};
+use super::{Account, Owner, QueueBudget, queue_full};
 use crate::host_error::HostError;
 
 /// One of the two ends of a channel.
@@ -54,6 +54,10 @@ pub struct Inbox {
     /// Number and cost of what is queued, what the receiver has in its batch included.
     pub used_messages: usize,
     used_bytes: usize,
+    /// Who pays for the bytes, in the order of the messages; nobody for those of a port without an owner.
+    payers: VecDeque<(Option<Arc<Account>>, usize)>,
+    /// How many of the queued messages have ports in them.
+    pub carriers: usize,
     /// Where the events go; none while the end is on its way.
     pub owner: Option<Owner>,
     pub is_started: bool,
@@ -85,6 +89,32 @@ impl Inbox {
     fn bound(&self, bytes: usize) -> usize {
         let own = self.owner.as_ref().and_then(|owner| owner.queue_bytes_max);
         own.map_or(bytes, |own| own.min(bytes))
+    }
+
+    fn pay(&mut self, payer: Option<&Arc<Account>>, bytes: usize) {
+        let number = |payer: Option<&Arc<Account>>| payer.map(Arc::as_ptr);
+        match self.payers.back_mut() {
+            Some((last, owed)) if number(last.as_ref()) == number(payer) => *owed += bytes,
+            // The last one stays when all is paid, because it is likely to come again.
+            Some(last) if last.1 == 0 => *last = (payer.cloned(), bytes),
+            _ => self.payers.push_back((payer.cloned(), bytes)),
+        }
+    }
+
+    fn give_back(&mut self, budget: &QueueBudget, mut bytes: usize) {
+        while let Some((payer, owed)) = self.payers.front_mut() {
+            let part = bytes.min(*owed);
+            *owed -= part;
+            bytes -= part;
+            match payer {
+                Some(payer) => payer.release(part),
+                None => budget.release(part),
+            }
+            if bytes == 0 {
+                return;
+            }
+            self.payers.pop_front();
+        }
     }
 
     /// Gives the owner the events that are due.
@@ -135,7 +165,9 @@ impl From<Refusal> for HostError {
         match refusal {
             Refusal::NoRoom => ErrorCode::Eagain.into(),
             Refusal::ReceiverFull => queue_full("the receiver's queue is full").into(),
-            Refusal::ProcessFull => queue_full("the queues of the process are full").into(),
+            Refusal::ProcessFull => {
+                queue_full("the queues of the process, or the share of this isolate in them, are full").into()
+            }
         }
     }
 }
@@ -159,7 +191,13 @@ impl Channel {
     }
 
     /// Whether `cost` more can be queued for `to`; takes them from the budget. `false` when the channel is closed.
-    pub fn admit(&self, inbox: &mut Inbox, cost: usize, only_if_room: bool) -> Result<bool, Refusal> {
+    fn admit(
+        &self,
+        inbox: &mut Inbox,
+        cost: usize,
+        only_if_room: bool,
+        payer: Option<&Arc<Account>>,
+    ) -> Result<bool, Refusal> {
         if inbox.is_closed {
             return Ok(false);
         }
@@ -171,16 +209,44 @@ impl Channel {
         if used > inbox.bound(QUEUE_BYTES_MAX) {
             return Err(Refusal::ReceiverFull);
         }
-        if !self.budget.charge(cost) {
+        let fits = match payer {
+            Some(payer) => payer.charge(cost),
+            None => self.budget.charge(cost),
+        };
+        if !fits {
             return Err(Refusal::ProcessFull);
         }
+        inbox.pay(payer, cost);
         inbox.used_bytes = used;
         inbox.used_messages += 1;
         Ok(true)
     }
 
+    /// As [`Channel::admit`], with the queue. When the process is full, what nobody can reach is thrown away first.
+    pub fn admitted(
+        &self,
+        to: Side,
+        cost: usize,
+        only_if_room: bool,
+        payer: Option<&Arc<Account>>,
+    ) -> Result<Option<MutexGuard<'_, Inbox>>, Refusal> {
+        let attempt = || {
+            let mut inbox = self.inbox(to);
+            let is_open = self.admit(&mut inbox, cost, only_if_room, payer)?;
+            Ok(is_open.then_some(inbox))
+        };
+        match attempt() {
+            Err(Refusal::ProcessFull) if self.budget.collect() => attempt(),
+            outcome => outcome,
+        }
+    }
+
     /// Adds an admitted message.
     fn push(&self, to: Side, inbox: &mut Inbox, message: Message) -> Posted {
+        if message.has_ports() {
+            inbox.carriers += 1;
+            self.budget.add_carriers(1);
+        }
         inbox.messages.push_back(message);
         inbox.tell();
         self.wake_waiter(to, inbox);
@@ -190,13 +256,17 @@ impl Channel {
     }
 
     /// Queues a message for `to`; on a closed channel it is dropped.
-    pub fn post(&self, to: Side, only_if_room: bool, message: Message) -> Result<Posted, Refusal> {
-        let cost = message.cost();
-        let mut inbox = self.inbox(to);
-        match self.admit(&mut inbox, cost, only_if_room) {
-            Ok(true) => Ok(self.push(to, &mut inbox, message)),
+    pub fn post(
+        &self,
+        to: Side,
+        only_if_room: bool,
+        payer: Option<&Arc<Account>>,
+        message: Message,
+    ) -> Result<Posted, Refusal> {
+        match self.admitted(to, message.cost(), only_if_room, payer) {
+            Ok(Some(mut inbox)) => Ok(self.push(to, &mut inbox, message)),
             refused => {
-                drop(inbox);
+                let refused = refused.map(drop);
                 discard([message]);
                 refused.map(|_| Posted::Room)
             }
@@ -218,7 +288,7 @@ impl Channel {
     pub fn release(&self, inbox: &mut Inbox, messages: usize, bytes: usize) -> bool {
         inbox.used_messages -= messages;
         inbox.used_bytes -= bytes;
-        self.budget.release(bytes);
+        inbox.give_back(&self.budget, bytes);
         inbox.tell();
         let has_room = inbox.is_room_wanted && !inbox.is_above_mark();
         inbox.is_room_wanted &= !has_room;
@@ -238,6 +308,7 @@ impl Channel {
         inbox.is_closed = true;
         let owner = inbox.owner.take();
         let messages = std::mem::take(&mut inbox.messages);
+        self.budget.remove_carriers(std::mem::take(&mut inbox.carriers));
         let all = batch.iter().chain(&messages);
         let (count, bytes) = all.fold(taken, |(count, bytes), message| (count + 1, bytes + message.cost()));
         self.release(&mut inbox, count, bytes);

@@ -49,6 +49,13 @@ impl Message {
 }
 
 impl Message {
+    /// Whether there are ports in it.
+    pub fn has_ports(&self) -> bool {
+        self.resources
+            .iter()
+            .any(|resource| matches!(resource, Transferred::Port(_)))
+    }
+
     /// A second one, when everything in it is shared by cloning.
     pub fn share(&self) -> Option<Self> {
         let resources = self.resources.iter().map(Transferred::share);

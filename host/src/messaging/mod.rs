@@ -5,7 +5,8 @@
 //! | `message`, `bytes` | a message: bytes that the host never parses, and resources |
 //! | `channel` | the two queues of a channel |
 //! | `port` | the ends of a channel |
-//! | `budget` | the bytes that all queues of a process may hold together |
+//! | `budget` | the bytes that all queues of a process may hold together, and each isolate's share |
+//! | `collect` | channels that nobody can reach any more |
 //! | `transfer` | what may move, checked in the order of the specification, all or nothing |
 //! | `broadcast` | one to many, by name |
 //! | `imports`, `arguments` | what guests call |
@@ -24,6 +25,7 @@ pub(crate) mod broadcast;
 mod budget;
 mod bytes;
 pub(crate) mod channel;
+mod collect;
 pub(crate) mod imports;
 pub(crate) mod message;
 pub(crate) mod port;
@@ -31,7 +33,7 @@ pub(crate) mod port;
 mod tests;
 mod transfer;
 
-pub(crate) use budget::QueueBudget;
+pub(crate) use budget::{Account, Charge, Charged, QueueBudget};
 pub(crate) use message::{Message, Transferred};
 pub(crate) use port::{PortEnd, entangle};
 pub(crate) use transfer::{admit, own_port};
@@ -89,6 +91,6 @@ pub(crate) fn deliver(state: &mut IsolateState, record: &mut EventRecord) {
 }
 
 /// A receiver's queue, or all of them together, cannot take more.
-fn queue_full(text: &str) -> Box<ErrorRecord> {
+pub(crate) fn queue_full(text: &str) -> Box<ErrorRecord> {
     ErrorRecord::new(ErrorCode::WorkerQueueFull, text).into()
 }

@@ -5,9 +5,9 @@ use std::sync::{Arc, MutexGuard};
 
 use nodule_abi::event::{EventKind, EventRecord};
 
-use super::Owner;
 use super::channel::{Channel, Inbox, Place, Posted, Refusal, Side};
 use super::message::Message;
+use super::{Account, Owner};
 use crate::runtime::IsolateGroup;
 
 /// What a receiver takes out of the queue at once.
@@ -19,6 +19,8 @@ const BATCH_BYTES: usize = 256 * 1024;
 pub struct PortEnd {
     channel: Arc<Channel>,
     side: Side,
+    /// Who pays for what it sends: its owner.
+    payer: Option<Arc<Account>>,
     /// What the next receives take.
     batch: VecDeque<Message>,
     /// Number and cost of what was taken out of the batch and is still counted in the queue.
@@ -36,6 +38,7 @@ pub fn entangle(group: &IsolateGroup) -> [PortEnd; 2] {
     [Side::First, Side::Second].map(|side| PortEnd {
         channel: Arc::clone(&channel),
         side,
+        payer: None,
         batch: VecDeque::new(),
         taken: (0, 0),
     })
@@ -56,18 +59,26 @@ impl PortEnd {
 
     /// Sends a message to the other end; on a closed channel it is dropped.
     pub fn post(&self, only_if_room: bool, message: Message) -> Result<Posted, Refusal> {
-        self.channel.post(self.side.other(), only_if_room, message)
+        self.channel
+            .post(self.side.other(), only_if_room, self.payer.as_ref(), message)
     }
 
     /// Reserves a place for a message that is yet to be made, so that making it can take things away for good.
     pub fn reserve(&self, only_if_room: bool, cost: usize) -> Result<Place, Refusal> {
         let to = self.side.other();
-        let is_admitted = self.channel.admit(&mut self.channel.inbox(to), cost, only_if_room)?;
+        let admitted = self.channel.admitted(to, cost, only_if_room, self.payer.as_ref())?;
+        let is_admitted = admitted.is_some();
+        drop(admitted);
         Ok(Place {
             channel: Arc::clone(&self.channel),
             to,
             cost: if is_admitted { cost } else { 0 },
         })
+    }
+
+    /// The number of its channel.
+    pub fn channel_number(&self) -> u64 {
+        self.channel.number
     }
 
     /// Whether this is the other end of the channel of `end`.
@@ -82,7 +93,9 @@ impl PortEnd {
     }
 
     /// From now on events go to `owner`.
-    pub fn attach(&self, owner: Owner) {
+    pub fn attach(&mut self, owner: Owner) {
+        self.payer = Some(Arc::clone(&owner.shared.queued));
+        let _moving = self.channel.budget.move_port();
         let mut inbox = self.inbox();
         inbox.owner = Some(owner);
         inbox.tell();
@@ -90,7 +103,12 @@ impl PortEnd {
 
     /// Takes it from its owner, with all that is queued for it.
     pub fn detach(&mut self) {
+        self.payer = None;
+        let moving = self.channel.budget.move_port();
         let mut inbox = self.channel.inbox(self.side);
+        let carriers = self.batch.iter().filter(|message| message.has_ports()).count();
+        inbox.carriers += carriers;
+        self.channel.budget.add_carriers(carriers);
         while let Some(message) = self.batch.pop_back() {
             inbox.messages.push_front(message);
         }
@@ -100,6 +118,7 @@ impl PortEnd {
         inbox.is_message_pending = false;
         inbox.is_drain_pending = false;
         drop(inbox);
+        drop(moving);
         drop(owner);
         self.count_off();
     }
@@ -163,6 +182,11 @@ impl PortEnd {
         }
         if count == 0 {
             inbox.is_notified = false;
+        }
+        if inbox.carriers > 0 {
+            let carriers = self.batch.iter().filter(|message| message.has_ports()).count();
+            inbox.carriers -= carriers;
+            self.channel.budget.remove_carriers(carriers);
         }
     }
 

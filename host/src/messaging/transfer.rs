@@ -11,6 +11,7 @@ use super::Owner;
 use super::message::Transferred;
 use super::port::PortEnd;
 use crate::handles::{Handle, Resource};
+use crate::host_error::HostError;
 use crate::runtime::IsolateState;
 
 /// Kinds that move; the others are shared by cloning.
@@ -119,7 +120,14 @@ pub(super) fn check_resources(state: &IsolateState, resources: &[Handle], list: 
 }
 
 /// Takes checked resources out of the isolate, in order, and everything of the list that is no resource.
-pub(super) fn take(state: &mut IsolateState, resources: &[Handle], list: &[Handle]) -> Result<Vec<Transferred>> {
+pub(super) fn take(
+    state: &mut IsolateState,
+    resources: &[Handle],
+    list: &[Handle],
+) -> std::result::Result<Vec<Transferred>, HostError> {
+    // The windows of ArrayBuffers, which would show the pages to the sender still. This is all that the system can
+    // refuse, so it comes first.
+    state.shared_memory.unmap_all(list)?;
     let mut taken = Vec::with_capacity(resources.len());
     for handle in resources {
         taken.push(match state.handles.get(*handle)? {
@@ -139,10 +147,8 @@ pub(super) fn take(state: &mut IsolateState, resources: &[Handle], list: &[Handl
     Ok(taken)
 }
 
-/// Takes one resource that moves out of the isolate.
+/// Takes one resource that moves, and has no window any more, out of the isolate.
 fn detach(state: &mut IsolateState, handle: Handle) -> Result<Transferred> {
-    // The window of an ArrayBuffer, which would show the pages to the sender still.
-    state.shared_memory.unmap(handle)?;
     state.messaging.marks.remove(&handle);
     match state.handles.remove(handle)? {
         Resource::Port(mut end) => {
@@ -162,6 +168,8 @@ fn detach(state: &mut IsolateState, handle: Handle) -> Result<Transferred> {
         | Resource::Broadcast(_)
         | Resource::Worker(_)
         | Resource::ThreadMessage(_)
+        | Resource::ChildProcess(_)
+        | Resource::SyncResult(_)
         | Resource::Reply(_) => Err(data_clone(format!("{handle} could not be cloned."))),
     }
 }
@@ -189,7 +197,7 @@ pub(crate) fn admit(state: &mut IsolateState, resource: Transferred) -> Result<(
 }
 
 /// Lets the isolate own one end of a channel, however many ports it has.
-pub(crate) fn own_port(state: &mut IsolateState, end: PortEnd) -> Result<Handle> {
+pub(crate) fn own_port(state: &mut IsolateState, mut end: PortEnd) -> Result<Handle> {
     let owner = Owner::source(state);
     let handle = state.handles.insert_with(true, |handle| {
         end.attach(owner(handle));

@@ -1,6 +1,8 @@
 //! The `process` of one isolate: what its attributes are read from.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use super::directory;
@@ -77,6 +79,10 @@ pub struct ProcessOptions {
     pub env_store: Option<EnvStore>,
     /// A working directory of its own, as the guest names it. Default: the process's.
     pub own_cwd: Option<PathBuf>,
+    /// Whether child processes end with this one, unless they are detached.
+    pub kills_orphans: bool,
+    /// Descriptors from 3 on that its parent gave it, by number.
+    pub streams: Arc<BTreeMap<u32, OwnedFd>>,
 }
 
 /// Node's default debug port.
@@ -115,6 +121,10 @@ pub struct ProcessState {
     pub source_maps: bool,
     /// Loaded side modules.
     pub side_modules: SideModules,
+    /// Whether child processes end with this one, unless they are detached.
+    pub kills_orphans: bool,
+    /// Descriptors from 3 on that its parent gave it, by number.
+    streams: Arc<BTreeMap<u32, OwnedFd>>,
     /// A working directory of its own.
     own_cwd: Option<PathBuf>,
     role: IsolateRole,
@@ -180,6 +190,8 @@ impl ProcessState {
             debug_port: options.debug_port.unwrap_or(DEBUG_PORT_DEFAULT),
             source_maps: options.source_maps.unwrap_or(true),
             side_modules: SideModules::default(),
+            kills_orphans: options.kills_orphans,
+            streams: options.streams,
             own_cwd: options.own_cwd,
             role,
             title: options.title,
@@ -198,6 +210,16 @@ impl ProcessState {
             Some(directory) => Ok(directory.clone()),
             None => directory::cwd(permissions),
         }
+    }
+
+    /// A working directory of its own, if it has one.
+    pub fn own_cwd(&self) -> Option<&Path> {
+        self.own_cwd.as_deref()
+    }
+
+    /// The descriptor with this number that its parent gave it.
+    pub fn stream_fd(&self, number: u32) -> Option<BorrowedFd<'_>> {
+        self.streams.get(&number).map(AsFd::as_fd)
     }
 
     /// Changes the working directory: its own if it has one, else that of the process, which only a main isolate may.

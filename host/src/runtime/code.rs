@@ -17,6 +17,8 @@ use super::state::IsolateState;
 pub(super) struct Code {
     pub wasm: wasmtime::Module,
     pub digest: Digest,
+    /// The bytes it was compiled from, when some module needs them.
+    source: OnceLock<Arc<[u8]>>,
     /// The code with all its imports resolved. Side modules have none.
     pre: OnceLock<InstancePre<IsolateState>>,
 }
@@ -26,8 +28,19 @@ impl Code {
         Self {
             wasm,
             digest,
+            source: OnceLock::new(),
             pre: OnceLock::new(),
         }
+    }
+
+    /// The bytes it was compiled from, if they are kept.
+    pub fn source(&self) -> Option<&Arc<[u8]>> {
+        self.source.get()
+    }
+
+    /// Keeps the bytes it was compiled from, once for all modules.
+    pub fn keep_source(&self, bytes: impl FnOnce() -> Arc<[u8]>) {
+        self.source.get_or_init(bytes);
     }
 
     /// Resolves all imports, once.

@@ -8,7 +8,9 @@ use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use super::code_budget::CodeBudget;
 use super::state::IsolateShared;
+use crate::child_process::Processes;
 use crate::locks::LockTable;
 use crate::messaging::QueueBudget;
 use crate::messaging::broadcast::BroadcastNames;
@@ -45,6 +47,10 @@ pub struct IsolateGroup {
     threads: Mutex<HashMap<ThreadId, Weak<IsolateShared>>>,
     /// What its message queues may hold together.
     pub(crate) queues: Arc<QueueBudget>,
+    /// What its modules may hold together.
+    pub(crate) code: Arc<CodeBudget>,
+    /// The processes that its isolates started.
+    pub(crate) processes: Processes,
     /// Its broadcast channels.
     pub(crate) broadcasts: BroadcastNames,
     /// Its Web Locks.
@@ -71,6 +77,7 @@ impl IsolateGroup {
     /// Forgets a thread that ends.
     pub(crate) fn leave(&self, thread: ThreadId) {
         self.lock().remove(&thread);
+        self.queues.collect();
     }
 
     /// How many threads run.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nodule_abi::error::{ErrorRecord, Result};
+use tokio_util::sync::CancellationToken;
 use wasmtime::{Store, UpdateDeadline};
 
 use super::activity::Activity;
@@ -433,6 +434,11 @@ impl Isolate {
     /// When `join` returned, not one instruction of it runs any more.
     pub fn terminate(&self) {
         self.shared.terminate.cancel();
+    }
+
+    /// What ends it when cancelled, as [`Isolate::terminate`].
+    pub(crate) fn terminator(&self) -> CancellationToken {
+        self.shared.terminate.clone()
     }
 
     /// Waits for its end.

@@ -145,7 +145,12 @@ impl<'a> Lifecycle<'a> {
 
     /// Instantiates and looks the exports up.
     pub(super) async fn instantiate(&mut self, module: &Module) -> Result<Instance, ExitStatus> {
-        if let Err(reason) = self.store.data_mut().add_code(module.code_bytes()) {
+        let state = self.store.data_mut();
+        let mut counted = state.add_code(module.code_bytes());
+        if state.role == IsolateRole::Worker {
+            counted = counted.and_then(|()| state.hold_own_module(module));
+        }
+        if let Err(reason) = counted {
             return Err(self.failed_start(code::LINK, LimitExceeded::memory(reason).0));
         }
         let instance = module

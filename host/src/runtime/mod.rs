@@ -5,6 +5,7 @@
 //! | `engine` | compiler settings, the ticker |
 //! | `host` | [`Host`]: engine, linker, cache and executor together |
 //! | `module`, `module_error`, `code`, `known_files`, `cache` | from bytes to compiled code, once a process and once on disk |
+//! | `code_budget` | what the modules that guests bring along may hold |
 //! | `stacks` | fiber stacks, used again |
 //! | `admission` | room for isolates, and the queue in front of it |
 //! | `linker` | registers every area; refuses unknown imports before anything runs |
@@ -25,6 +26,7 @@ mod admission;
 mod cache;
 mod children;
 mod code;
+mod code_budget;
 mod control;
 mod engine;
 mod group;
@@ -39,6 +41,7 @@ mod metered;
 pub(crate) mod module;
 mod module_error;
 mod plugin;
+pub(crate) mod room;
 mod snapshot;
 mod stacks;
 mod state;
@@ -47,6 +50,7 @@ mod trap;
 
 pub use activity::Activity;
 pub use cache::Cache;
+pub(crate) use code_budget::{CodeBudget, CodeCharge};
 pub use control::{Control, ControlRequest, Inspection, Refused};
 pub(crate) use control::{park, serve_requests};
 pub(crate) use engine::TICK;

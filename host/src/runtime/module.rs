@@ -1,7 +1,8 @@
 //! Modules: from bytes to compiled code.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
@@ -9,10 +10,12 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::{Engine, InstancePre};
 
 use super::code::{Code, on_blocking_thread};
+use super::code_budget::CompiledCharge;
 use super::host::Host;
 use super::known_files::FileStamp;
-use super::module_error::ModuleError;
+use super::module_error::{ModuleError, one_line};
 use super::state::IsolateState;
+use crate::child_process::sealed_file;
 
 /// The import that starts a worker: namespace and name.
 const SPAWN_IMPORT: (&str, &str) = (nodule_abi::imports::namespace::worker_threads, "spawn");
@@ -42,12 +45,15 @@ struct Inner {
     name: String,
     path: Option<PathBuf>,
     source: Source,
+    /// What it is charged, if a guest brought it along.
+    charge: Option<Arc<CompiledCharge>>,
 }
 
 /// What a module was compiled from.
-#[derive(Clone)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
-    Bytes(Arc<[u8]>),
+    /// Bytes that its code keeps.
+    Bytes,
     /// The file at `Inner::path`.
     File,
     Precompiled,
@@ -70,7 +76,7 @@ impl Module {
     /// Imports are checked here: a module that wants something the host does not have is refused before it runs.
     pub fn from_bytes(host: &Host, name: &str, bytes: &[u8]) -> Result<Self, ModuleError> {
         let binary = binary_form(name, bytes)?;
-        Self::from_binary(host, name, &binary, None, Source::Bytes(binary.as_ref().into()))
+        Self::from_binary(host, name, &binary, None, Source::Bytes)
     }
 
     /// Reads and compiles a file; see [`Module::from_bytes`].
@@ -101,6 +107,9 @@ impl Module {
         let digest: Digest = Sha256::digest(binary).into();
         let slot = host.codes().slot(&digest);
         let code = slot.get_or_compile(digest, &|| load_or_compile(host, name, binary, &digest))?;
+        if source == Source::Bytes {
+            code.keep_source(|| binary.into());
+        }
         Self::linked(host, code, name, path, source)
     }
 
@@ -116,15 +125,15 @@ impl Module {
             Ok((binary, digest))
         })
         .await?;
-        let source = Source::Bytes(Arc::clone(&binary));
-        let (compiling_host, owned_name) = (host.clone(), name.to_owned());
+        let (compiling_host, owned_name, source) = (host.clone(), name.to_owned(), Arc::clone(&binary));
         let compile = move || load_or_compile(&compiling_host, &owned_name, &binary, &digest);
         let code = host
             .codes()
             .slot(&digest)
             .get_or_compile_elsewhere(digest, compile)
             .await?;
-        Self::linked(host, code, name, None, source)
+        code.keep_source(|| source);
+        Self::linked(host, code, name, None, Source::Bytes)
     }
 
     /// As [`Module::from_file`], without blocking the thread. Dropping the future is fine at any time. A file that did
@@ -174,8 +183,7 @@ impl Module {
                 error,
             })?;
             let binary = binary_form(&name, &bytes)?;
-            let source = Source::Bytes(binary.as_ref().into());
-            let module = Self::from_binary(&host, &name, &binary, Some(path.clone()), source)?;
+            let module = Self::from_binary(&host, &name, &binary, Some(path.clone()), Source::Bytes)?;
             if let Some(stamp) = stamp {
                 host.known_files().remember(&path, stamp, &module);
             }
@@ -221,7 +229,14 @@ impl Module {
 
     fn with_code(&self, host: &Host, code: Arc<Code>) -> Result<Self, ModuleError> {
         let Inner { name, path, source, .. } = &*self.inner;
-        Self::linked(host, code, name, path.clone(), source.clone())
+        if let (Source::Bytes, Some(bytes)) = (source, self.inner.code.source()) {
+            code.keep_source(|| Arc::clone(bytes));
+        }
+        let mut module = Self::linked(host, code, name, path.clone(), *source)?;
+        if let Some(inner) = Arc::get_mut(&mut module.inner) {
+            inner.charge.clone_from(&self.inner.charge);
+        }
+        Ok(module)
     }
 
     #[allow(unsafe_code, reason = "the only way to load compiled code")]
@@ -244,8 +259,11 @@ impl Module {
             name: name.clone(),
             reason: reason.into(),
         };
-        match (&self.inner.source, path) {
-            (Source::Bytes(binary), _) => compile(host, name, binary, &code.digest),
+        match (self.inner.source, path) {
+            (Source::Bytes, _) => {
+                let binary = code.source().ok_or_else(|| gone("its bytes were not kept"))?;
+                compile(host, name, binary, &code.digest)
+            }
             (Source::File, Some(path)) => {
                 let bytes = std::fs::read(path).map_err(|error| gone(&error.to_string()))?;
                 let binary = binary_form(name, &bytes)?;
@@ -273,6 +291,7 @@ impl Module {
                 name: name.into(),
                 path,
                 source,
+                charge: None,
             }),
         })
     }
@@ -300,6 +319,68 @@ impl Module {
         let code = host.codes().slot(&digest).get_or_compile(digest, &deserialize)?;
         let absolute = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
         Self::linked(host, code, &name, Some(absolute), Source::Precompiled)
+    }
+
+    /// The compiled code in a file that another host of the same kind can load: the one in the cache, or one in memory.
+    pub(crate) fn compiled_file(&self, host: &Host) -> std::io::Result<OwnedFd> {
+        let cached = host.cache().and_then(|cache| cache.open_code(host.engine(), &self.inner.code.digest));
+        if let Some(file) = cached {
+            return Ok(file.into());
+        }
+        let code = self.wasm().serialize().map_err(std::io::Error::other)?;
+        sealed_file("nodule-code", &code)
+    }
+
+    /// Loads what [`Module::compiled_file`] of the parent gave. `is_host_path` says whose path `path` is.
+    ///
+    /// # Errors
+    /// [`ModuleError::Invalid`] when it was compiled with other settings.
+    #[allow(unsafe_code, reason = "the only way to load compiled code")]
+    pub(crate) fn from_parent(
+        host: &Host,
+        name: &str,
+        path: Option<PathBuf>,
+        is_host_path: bool,
+        file: OwnedFd,
+        digest: &str,
+    ) -> Result<Self, ModuleError> {
+        let invalid = |reason: String| ModuleError::Invalid {
+            name: name.to_owned(),
+            reason,
+        };
+        let digest = digest_of(digest).ok_or_else(|| invalid("its digest is none".into()))?;
+        let load = || {
+            let file = file.try_clone().map_err(|error| invalid(error.to_string()))?;
+            // SAFETY: the parent's host passed its own compiled code; no guest can write to that file.
+            unsafe { wasmtime::Module::deserialize_open_file(host.engine(), file.into()) }
+                .map_err(|error| invalid(one_line(&error)))
+        };
+        let code = host.codes().slot(&digest).get_or_compile(digest, &load)?;
+        let source = match is_host_path && path.is_some() {
+            true => Source::File,
+            false => Source::Precompiled,
+        };
+        Self::linked(host, code, name, path, source)
+    }
+
+    /// As [`Module::from_file`], of an open file.
+    pub(crate) fn from_open_file(
+        host: &Host,
+        name: &str,
+        path: Option<PathBuf>,
+        is_host_path: bool,
+        file: File,
+    ) -> Result<Self, ModuleError> {
+        let bytes = read_from_start(file).map_err(|error| ModuleError::Unreadable {
+            path: name.into(),
+            error,
+        })?;
+        let binary = binary_form(name, &bytes)?;
+        let source = match is_host_path && path.is_some() {
+            true => Source::File,
+            false => Source::Bytes,
+        };
+        Self::from_binary(host, name, &binary, path, source)
     }
 
     /// Compiles to code for [`Module::from_trusted_precompiled`].
@@ -336,6 +417,26 @@ impl Module {
     /// Bytes of its machine code.
     pub fn code_bytes(&self) -> usize {
         self.wasm().text().len()
+    }
+
+    pub(super) fn digest_bytes(&self) -> Digest {
+        self.inner.code.digest
+    }
+
+    /// Bytes the host holds for it: its compiled image, and what it was compiled from.
+    pub(super) fn held_bytes(&self) -> usize {
+        let image = self.wasm().image_range();
+        let image_bytes = (image.end as usize).saturating_sub(image.start as usize);
+        image_bytes + self.inner.code.source().map_or(0, |bytes| bytes.len())
+    }
+
+    /// It, with what the guest is charged that brought it along.
+    #[must_use]
+    pub(crate) fn charged(mut self, charge: CompiledCharge) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.charge = Some(Arc::new(charge));
+        }
+        self
     }
 
     /// Whether it imports what starts workers.
@@ -426,6 +527,24 @@ pub(crate) fn compile_unlinked(
     Ok((code.wasm.clone(), hex(&digest)))
 }
 
+fn digest_of(hex: &str) -> Option<Digest> {
+    let mut digest = Digest::default();
+    if hex.len() != digest.len() * 2 || !hex.is_ascii() {
+        return None;
+    }
+    for (index, byte) in digest.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(hex.get(index * 2..index * 2 + 2)?, 16).ok()?;
+    }
+    Some(digest)
+}
+
+fn read_from_start(mut file: File) -> std::io::Result<Vec<u8>> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 fn hex(digest: &Digest) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -450,15 +569,4 @@ fn compile(host: &Host, name: &str, binary: &[u8], digest: &Digest) -> Result<wa
         }
     }
     Ok(wasm)
-}
-
-/// The innermost cause, on one line.
-fn one_line(error: &wasmtime::Error) -> String {
-    error
-        .root_cause()
-        .to_string()
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .to_string()
 }

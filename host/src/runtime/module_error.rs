@@ -77,3 +77,14 @@ pub enum ModuleError {
         reason: String,
     },
 }
+
+/// The innermost cause, on one line.
+pub(super) fn one_line(error: &wasmtime::Error) -> String {
+    error
+        .root_cause()
+        .to_string()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_string()
+}

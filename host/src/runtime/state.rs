@@ -23,7 +23,7 @@ use crate::event_loop::EventQueue;
 use crate::handles::{Handle, Handles};
 use crate::host_error::LastError;
 use crate::locks::LockClient;
-use crate::messaging::MessagingState;
+use crate::messaging::{Account, MessagingState};
 use crate::permissions::Permissions;
 use crate::process::ProcessState;
 use crate::shared_memory::SharedMemory;
@@ -57,25 +57,30 @@ pub struct IsolateShared {
     pub children: Children,
     /// What other threads posted to it.
     pub thread_messages: ThreadMessages,
+    /// What it has queued for others.
+    pub queued: Arc<Account>,
 }
 
 impl IsolateShared {
     /// Of an isolate that nobody's worker is.
     pub(crate) fn root() -> Arc<Self> {
-        Self::new(ThreadId::MAIN, Arc::new(IsolateGroup::default()))
+        let group = Arc::new(IsolateGroup::default());
+        let queued = Account::root(&group.queues);
+        Self::new(ThreadId::MAIN, group, queued)
     }
 
-    /// Of a new worker of a process.
-    pub(crate) fn worker(group: &Arc<IsolateGroup>) -> Arc<Self> {
-        Self::new(group.next_thread(), Arc::clone(group))
+    /// Of a new worker.
+    pub(crate) fn worker(creator: &Self) -> Arc<Self> {
+        let group = &creator.group;
+        Self::new(group.next_thread(), Arc::clone(group), creator.queued.below())
     }
 
     /// Of an instance that is part of a thread.
     pub(crate) fn context(thread: &Self) -> Arc<Self> {
-        Self::new(thread.thread, Arc::clone(&thread.group))
+        Self::new(thread.thread, Arc::clone(&thread.group), thread.queued.below())
     }
 
-    fn new(thread: ThreadId, group: Arc<IsolateGroup>) -> Arc<Self> {
+    fn new(thread: ThreadId, group: Arc<IsolateGroup>, queued: Arc<Account>) -> Arc<Self> {
         Arc::new(Self {
             id: IsolateId::next(),
             thread,
@@ -88,6 +93,7 @@ impl IsolateShared {
             gone: CancellationToken::new(),
             children: Children::default(),
             thread_messages: ThreadMessages::default(),
+            queued,
         })
     }
 }
@@ -187,7 +193,12 @@ impl IsolateState {
     /// Counts machine code that is about to be loaded. Tells the reason when it is more than allowed.
     pub(crate) fn add_code(&mut self, bytes: usize) -> Result<(), String> {
         let wanted = self.code_bytes.saturating_add(bytes);
-        if let Some(allowed) = self.limits.max_code_bytes.filter(|allowed| wanted > *allowed) {
+        let compiled = self.threads.compiled.bytes();
+        if let Some(allowed) = self
+            .limits
+            .max_code_bytes
+            .filter(|allowed| wanted.saturating_add(compiled) > *allowed)
+        {
             return Err(format!(
                 "{wanted} bytes of machine code wanted, {allowed} allowed (raise it with --max-code)"
             ));

@@ -126,6 +126,8 @@ impl Linear {
 
     /// Puts fresh private zero pages over `range`. There is no moment without pages.
     pub fn overlay(self, range: Range) -> rustix::io::Result<()> {
+        #[cfg(test)]
+        refusal::check()?;
         // SAFETY: as in `map`. The flags are those the engine maps memory with, so that the system joins the maps.
         unsafe {
             rustix::mm::mmap_anonymous(
@@ -136,6 +138,27 @@ impl Linear {
             )
         }
         .map(drop)
+    }
+}
+
+/// Lets the system seem to refuse overlays.
+#[cfg(test)]
+pub(super) mod refusal {
+    use std::cell::Cell;
+
+    thread_local! {
+        /// How many overlays of this thread succeed before one is refused.
+        pub static AFTER: Cell<Option<u32>> = const { Cell::new(None) };
+    }
+
+    pub(super) fn check() -> rustix::io::Result<()> {
+        let after = AFTER.get();
+        AFTER.set(after.and_then(|after| after.checked_sub(1)));
+        if after == Some(0) {
+            Err(rustix::io::Errno::NOMEM)
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -75,6 +75,31 @@ impl SharedMemory {
         }
         Ok(())
     }
+
+    /// Ends the uses of windows by all of these handles, or none of them. Traps when the system refuses that in the
+    /// middle and then the way back too.
+    pub fn unmap_all(&mut self, handles: &[Handle]) -> std::result::Result<(), HostError> {
+        let mut done = Vec::new();
+        for handle in handles {
+            let Some(id) = self.mapped.get(handle).copied() else {
+                continue;
+            };
+            match self.windows.release(id) {
+                Ok(removed) => done.push((*handle, id, removed)),
+                Err(error) => {
+                    for (_, id, removed) in done.into_iter().rev() {
+                        let restored = self.windows.restore(id, removed);
+                        restored.map_err(|_| HostError::trap("a window of an ArrayBuffer is lost"))?;
+                    }
+                    return Err(error.into());
+                }
+            }
+        }
+        for (handle, ..) in done {
+            self.mapped.remove(&handle);
+        }
+        Ok(())
+    }
 }
 
 /// Makes the window of `handle`, whose pages these are, or gives the one there is. Growing the memory for it never

@@ -60,6 +60,13 @@ pub(super) struct Place {
     pub growth: u32,
 }
 
+/// A window that was taken away.
+#[derive(Debug)]
+pub struct Removed {
+    start: u32,
+    backing: Backing,
+}
+
 /// The windows.
 #[derive(Debug, Default)]
 pub struct Windows {
@@ -149,23 +156,39 @@ impl Windows {
         Ok(address(range.start))
     }
 
-    /// Ends one use of the window of these pages. With the last the range becomes zeros and free.
-    pub fn release(&mut self, id: PagesId) -> Result<()> {
+    /// Ends one use of the window of these pages. With the last the range becomes zeros and free, and what was there is
+    /// given.
+    pub fn release(&mut self, id: PagesId) -> Result<Option<Removed>> {
         let Some(start) = self.by_pages.get(&id).copied() else {
-            return Ok(());
+            return Ok(None);
         };
         if let Some(window) = self.windows.get_mut(&start)
             && window.uses > 1
         {
             window.uses -= 1;
-            return Ok(());
+            return Ok(None);
         }
         self.unmap(start, id)
     }
 
-    fn unmap(&mut self, start: u32, id: PagesId) -> Result<()> {
-        let (Some(linear), Some(window)) = (self.linear, self.windows.get(&start)) else {
+    /// Takes the last [`Windows::release`] back, or the last but those that were taken back already.
+    pub fn restore(&mut self, id: PagesId, removed: Option<Removed>) -> Result<()> {
+        let (Some(linear), Some(Removed { start, backing })) = (self.linear, removed) else {
+            self.reuse(id);
             return Ok(());
+        };
+        let count = backing.pages().count();
+        let place = Place {
+            range: Range { start, count },
+            size: 0,
+            growth: 0,
+        };
+        self.map(linear, place, backing).map(drop)
+    }
+
+    fn unmap(&mut self, start: u32, id: PagesId) -> Result<Option<Removed>> {
+        let (Some(linear), Some(window)) = (self.linear, self.windows.get(&start)) else {
+            return Ok(None);
         };
         let mut range = Range {
             start,
@@ -202,9 +225,9 @@ impl Windows {
         })?;
         self.free.remove(&range.end());
         self.free.insert(merged.start, merged.count);
-        self.windows.remove(&start);
         self.by_pages.remove(&id);
-        Ok(())
+        let window = self.windows.remove(&start);
+        Ok(window.map(|Window { backing, .. }| Removed { start, backing }))
     }
 
     /// The shared buffer whose window has `address`, and the offset in it.

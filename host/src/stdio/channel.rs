@@ -13,7 +13,8 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+
+use crate::readiness;
 
 /// What a pipe is grown to once a writer finds it full; the most an unprivileged process may ask for.
 const PIPE_BYTES: usize = 1 << 20;
@@ -164,7 +165,8 @@ impl Channel {
         if let Access::BlockingThread(fd) = &self.access {
             return wait_on_thread(Arc::clone(fd), self.direction).await;
         }
-        let watch = self.watch()?;
+        // For one wait: streams of the process outlive the runtime of an embedder.
+        let watch = readiness::watch(self.fd(), self.direction.interest())?;
         loop {
             let mut guard = watch.ready(self.direction.interest()).await?;
             if self.is_ready()? {
@@ -172,14 +174,6 @@ impl Channel {
             }
             guard.clear_ready();
         }
-    }
-
-    /// Registers the stream for one wait: streams of the process outlive the runtime of an embedder.
-    #[allow(unsafe_code, reason = "a descriptor has to stay open while it is watched")]
-    fn watch(&self) -> io::Result<AsyncFd<BorrowedFd<'_>>> {
-        // SAFETY: the descriptor is borrowed from `self`, which keeps it open for as long as the result lives.
-        unsafe { AsyncFd::register_with_interest(self.fd(), self.direction.interest()) }
-            .map_err(|error| error.into_parts().1)
     }
 
     /// Writes what fits once something does; when it is dropped before it is ready, nothing was written.

@@ -112,6 +112,8 @@ impl Reply {
                 State::Waiting | State::Reading { .. } => 0,
             };
             *lock(&place) = answer;
+            // Whoever hears of it may drop the answer at once, and what it counts with it.
+            drop(place);
             let record = EventRecord::new(EventKind::WorkerReply, handle.number(), [0, number, 0]);
             asker.events.push_counted(record);
         });

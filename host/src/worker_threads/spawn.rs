@@ -10,17 +10,18 @@ use wasmtime::Store;
 use super::exec_argv;
 use super::limits::Granted;
 use super::options::{WorkerOptions, check_path};
-use super::room::Place;
 use super::source::{self, Source};
 use super::thread_state::ThreadState;
 use super::worker::{Worker, WorkerLink};
 use crate::handles::{Handle, Resource};
-use crate::messaging::{self, Message, PortEnd, Transferred};
+use crate::messaging::{self, Charged, PortEnd, Transferred};
 use crate::permissions::Permissions;
 use crate::process::env::EnvStore;
 use crate::process::{ProcessOptions, directory};
+use crate::runtime::room::Place;
 use crate::runtime::{
-    EngineOptions, ExitStatus, Host, IsolateBuilder, IsolateRole, IsolateShared, IsolateState, run_context, run_isolate,
+    CodeCharge, EngineOptions, ExitStatus, Host, IsolateBuilder, IsolateRole, IsolateShared, IsolateState, run_context,
+    run_isolate,
 };
 use crate::spawn_tied::Tied;
 use crate::stdio::{self, Input, Output, Pipes, StdioOptions};
@@ -34,12 +35,14 @@ pub struct Prepared {
     entry: String,
     process: ProcessOptions,
     permissions: Permissions,
-    granted: Granted,
+    /// Its limits.
+    pub granted: Granted,
     engine: EngineOptions,
     stdio: StdioOptions,
     name: String,
     cwd: PathBuf,
     has_own_cwd: bool,
+    source_charge: Option<CodeCharge>,
     /// Its place among the workers that may run, from here on to its end.
     pub(super) place: Option<Place>,
 }
@@ -63,6 +66,7 @@ pub fn prepare(state: &IsolateState, options: &WorkerOptions, code: Option<Vec<u
         .permissions
         .check_worker(options.path.as_deref().unwrap_or_default())?;
     let place = check_room(state)?;
+    let source_charge = code.as_ref().map(|code| state.reserve_source(code.len())).transpose()?;
     let creator_cwd = state.process.cwd(&state.permissions)?;
     let source = source_of(state, options, code, &creator_cwd)?;
     let permissions = match &options.permissions {
@@ -104,6 +108,7 @@ pub fn prepare(state: &IsolateState, options: &WorkerOptions, code: Option<Vec<u
         name: options.thread_name(),
         cwd,
         has_own_cwd: options.cwd.is_some() || state.threads.has_own_cwd,
+        source_charge,
         place: Some(place),
     })
 }
@@ -117,7 +122,15 @@ fn check_room(state: &IsolateState) -> Result<Place> {
     state.handles.check_ports(1)?;
     // The worker, its port and three streams.
     state.handles.check_room(5)?;
-    state.threads.room.take(state.limits.max_workers)
+    state
+        .threads
+        .room
+        .take(state.limits.max_workers)
+        .map_err(|running| {
+            let max = state.limits.max_workers;
+            let message = format!("{running} workers run, {max} are allowed (raise it with --max-workers)");
+            ErrorRecord::new(ErrorCode::Eagain, message).into()
+        })
 }
 
 fn source_of(state: &IsolateState, options: &WorkerOptions, code: Option<Vec<u8>>, cwd: &Path) -> Result<Source> {
@@ -173,9 +186,9 @@ impl Prepared {
 
     /// Starts the worker. Its message has left the creator already, so nothing may fail any more but the handle table,
     /// whose room was checked.
-    pub fn start(mut self, state: &mut IsolateState, data: Option<Message>) -> Result<Started> {
+    pub fn start(mut self, state: &mut IsolateState, data: Option<Charged>) -> Result<Started> {
         let room = self.place.take();
-        let shared = IsolateShared::worker(&state.shared.group);
+        let shared = IsolateShared::worker(&state.shared);
         let [creator_end, worker_end] = messaging::entangle(&state.shared.group);
         let (port, _) = messaging::admit(state, Transferred::Port(creator_end))?;
         let pipes = self.stdio.take_pipes();
@@ -214,7 +227,7 @@ impl Prepared {
         state: &IsolateState,
         shared: &Arc<IsolateShared>,
         port: PortEnd,
-        data: Option<Message>,
+        data: Option<Charged>,
         link: Arc<WorkerLink>,
     ) -> Start {
         let mut process = self.process;
@@ -240,7 +253,9 @@ impl Prepared {
                 environment_data: state.threads.environment_data.clone(),
                 link: Some(link),
                 has_own_cwd: self.has_own_cwd,
+                source_charge: self.source_charge,
                 room: state.threads.room.below(state.limits.max_workers),
+                processes: state.threads.processes.below(state.limits.max_children),
                 ..ThreadState::default()
             },
         }

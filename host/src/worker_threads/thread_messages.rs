@@ -13,7 +13,7 @@ use nodule_abi::event::{EventKind, EventRecord};
 use nodule_abi::limits::{THREAD_MESSAGES_BYTES_MAX, THREAD_MESSAGES_LEN_MAX};
 
 use crate::handles::Handle;
-use crate::messaging::Message;
+use crate::messaging::{Charge, Message};
 use crate::runtime::{IsolateShared, ThreadId};
 use crate::spawn_tied::Tied;
 
@@ -62,6 +62,8 @@ pub struct ThreadMessage {
     pub source: ThreadId,
     /// What it sent.
     pub message: Message,
+    /// Paid by the sender until the message is taken.
+    pub charge: Charge,
     /// How it hears of the outcome.
     pub receipt: Receipt,
 }
@@ -82,6 +84,8 @@ pub struct ThreadMessages {
 struct Queue {
     messages: VecDeque<ThreadMessage>,
     bytes: usize,
+    /// Lowers the bound of `bytes`.
+    bytes_max: Option<usize>,
     /// Whether the thread has listeners.
     is_listening: bool,
     /// Whether the thread knows of messages that it has not taken yet.
@@ -104,11 +108,12 @@ impl Queue {
 }
 
 impl ThreadMessages {
-    /// Says whether the thread `owner` has listeners. Without any, what waits is answered `FAILED`; with some it is told
-    /// again of what waits.
-    pub fn listen(&self, owner: &IsolateShared, on: bool) {
+    /// Says whether the thread `owner` has listeners, and how many bytes may wait for them if there is a limit. Without
+    /// any, what waits is answered `FAILED`; with some it is told again of what waits.
+    pub fn listen(&self, owner: &IsolateShared, on: bool, bytes_max: Option<usize>) {
         let mut queue = self.lock();
         queue.is_listening = on;
+        queue.bytes_max = bytes_max;
         if on {
             if !queue.messages.is_empty() {
                 queue.tell(owner);
@@ -142,21 +147,24 @@ impl ThreadMessages {
             queue.is_told = false;
             return None;
         };
-        queue.bytes -= message.message.bytes.len();
+        queue.bytes -= message.message.cost();
         Some(message)
     }
 
     /// The oldest message comes back because its receiver had no room for it.
     pub fn put_back(&self, message: ThreadMessage) {
         let mut queue = self.lock();
-        queue.bytes += message.message.bytes.len();
+        queue.bytes += message.message.cost();
         queue.messages.push_front(message);
     }
 
     fn push(&self, receiver: &IsolateShared, message: ThreadMessage) {
         let mut queue = self.lock();
-        let bytes = queue.bytes + message.message.bytes.len();
-        let is_full = queue.messages.len() >= THREAD_MESSAGES_LEN_MAX || bytes > THREAD_MESSAGES_BYTES_MAX;
+        let bytes = queue.bytes + message.message.cost();
+        let bytes_max = queue
+            .bytes_max
+            .map_or(THREAD_MESSAGES_BYTES_MAX, |max| max.min(THREAD_MESSAGES_BYTES_MAX));
+        let is_full = queue.messages.len() >= THREAD_MESSAGES_LEN_MAX || bytes > bytes_max;
         if queue.is_closed || !queue.is_listening || is_full {
             drop(queue);
             // Its receipt answers.
@@ -176,7 +184,7 @@ impl ThreadMessages {
 }
 
 /// Sends a message to a thread; `handle` of the sender hears the outcome. A message that does not fit the receiver's
-/// queue has failed.
+/// queue, or what the sender and the process may have queued, has failed.
 pub fn post(
     sender: &Arc<IsolateShared>,
     handle: Handle,
@@ -197,10 +205,13 @@ pub fn post(
         })
     });
     let receipt = Receipt(answer);
-    if let Some(target) = target {
+    if let Some(target) = target
+        && let Some(charge) = sender.queued.hold(message.cost())
+    {
         let message = ThreadMessage {
             source: sender.thread,
             message,
+            charge,
             receipt,
         };
         target.thread_messages.push(&target, message);

@@ -7,11 +7,12 @@ use nodule_abi::value::Value;
 
 use super::contexts::Contexts;
 use super::environment_data::EnvironmentData;
-use super::room::Room;
 use super::thread_messages::Receipt;
 use super::worker::WorkerLink;
 use crate::handles::Handle;
-use crate::messaging::Message;
+use crate::messaging::Charged;
+use crate::runtime::room::Room;
+use crate::runtime::{CodeBudget, CodeCharge};
 
 /// The thread's own state.
 #[derive(Debug, Default)]
@@ -23,17 +24,23 @@ pub struct ThreadState {
     /// The port to its creator.
     pub parent_port: Option<Handle>,
     /// `workerData`, until it is taken.
-    pub worker_data: Option<Message>,
+    pub worker_data: Option<Charged>,
     /// What later workers start with.
     pub environment_data: EnvironmentData,
     /// The way to its creator.
     pub link: Option<Arc<WorkerLink>>,
     /// Messages of other threads that are being processed, by token.
     pub receipts: HashMap<u32, Receipt>,
+    /// What its module is charged, or the bytes that it is to be compiled from.
+    pub source_charge: Option<CodeCharge>,
+    /// The modules that it compiled.
+    pub compiled: Arc<CodeBudget>,
     /// Its contexts.
     pub contexts: Contexts,
     /// Its workers and theirs.
     pub room: Room,
+    /// Processes that it and its workers started.
+    pub processes: Room,
     /// Counts the answers about workers that are open.
     pub open_replies: Arc<()>,
     /// Counts the core dumps of workers that it holds.

@@ -17,7 +17,7 @@ abi! {
         ///
         /// Errors, with nothing started: `ERR_ACCESS_DENIED` (`WorkerThreads`), `ERR_WORKER_PATH`, `ERR_INVALID_URL_SCHEME`,
         /// `ERR_WORKER_INVALID_EXEC_ARGV`, `ERR_INVALID_ARG_VALUE`, `ERR_OUT_OF_RANGE` (a limit), `EAGAIN` (too many
-        /// workers), and those of a message. What goes wrong later is told by `exit_error`.
+        /// workers), `ENOMEM` (too large modules in the process), and those of a message. What goes wrong later is told by `exit_error`.
         fn spawn(options: *const u8, options_len: u32, code: *const u8, code_len: u32, message: *const u8, message_len: u32, resources: *const u32, resources_len: u32, transfer: *const u32, transfer_len: u32, result: *mut u32) -> u32;
         /// Ends a worker in whatever state it is; `WorkerExit` with code 1 follows. Repeating has no effect.
         fn terminate(worker: u32) -> u32;
@@ -36,7 +36,8 @@ abi! {
         fn get_environment_data(key: *const u8, key_len: u32, buf: *mut u8, cap: u32, len: *mut u32, resources: *mut u32, resources_cap: u32, resources_len: *mut u32) -> u32;
 
         /// Compiles a module (binary or text form, at most 256 MiB) and writes its handle, which messages can carry. Parks
-        /// the isolate while it compiles. `ERR_WORKER_INIT_FAILED` for one that is not valid or cannot be linked.
+        /// the isolate while it compiles. `ERR_WORKER_INIT_FAILED` for one that is not valid or cannot be linked, `ENOMEM`
+        /// when the modules that the isolate compiled and holds, or those of the process, would be too large.
         fn module_compile(code: *const u8, code_len: u32, module: *mut u32) -> u32;
         /// Writes a handle of the module that the caller is an instance of.
         fn module_current(module: *mut u32) -> u32;

@@ -67,6 +67,7 @@ pub fn limits(flags: &LimitFlags) -> Limits {
         fuel: flags.fuel,
         max_handles: flags.max_handles.unwrap_or(defaults.max_handles),
         max_workers: flags.max_workers.unwrap_or(defaults.max_workers),
+        max_children: flags.max_children.unwrap_or(defaults.max_children),
         max_ports: flags.max_ports.unwrap_or(defaults.max_ports),
         max_queue_bytes: flags.max_queue,
         max_code_bytes: flags.max_code,
@@ -340,7 +341,7 @@ mod tests {
     fn limits_come_from_flags() {
         let given = flags(
             "--max-memory 1M --max-table-elements 5 --max-cpu-ms 7 --timeout-ms 8 --fuel 9 --max-handles 3 \
-             --max-workers 4 --max-ports 6 --max-queue 1k --max-code 2k --max-shared-buffers 10 --max-shared-memory 3k",
+             --max-workers 4 --max-children 11 --max-ports 6 --max-queue 1k --max-code 2k --max-shared-buffers 10 --max-shared-memory 3k",
         );
         let defaults = Limits::default();
         let expected = Limits {
@@ -351,6 +352,7 @@ mod tests {
             fuel: Some(9),
             max_handles: 3,
             max_workers: 4,
+            max_children: 11,
             max_ports: 6,
             max_queue_bytes: Some(1 << 10),
             max_code_bytes: Some(2 << 10),

@@ -27,8 +27,8 @@ fn owner(shared: &Arc<IsolateShared>, handle: u32) -> Owner {
 
 fn pair() -> Pair {
     let main = IsolateShared::root();
-    let worker = IsolateShared::worker(&main.group);
-    let ends = entangle(&main.group);
+    let worker = IsolateShared::worker(&main);
+    let mut ends = entangle(&main.group);
     ends[0].attach(owner(&main, 1));
     ends[1].attach(owner(&worker, 2));
     Pair {

@@ -103,7 +103,7 @@ fn a_queue_moves_with_its_port() {
     assert!(receive(&mut moving).is_some());
     moving.detach();
     sender.post(false, message(600_u32.to_le_bytes())).unwrap();
-    let place = IsolateShared::worker(&pair.shared[0].group);
+    let place = IsolateShared::worker(&pair.shared[0]);
     moving.attach(owner(&place, 7));
     moving.start();
     assert_eq!(events(&place), [(MESSAGE, 7)]);
@@ -182,7 +182,7 @@ fn a_place_that_is_not_filled_is_given_back() {
 #[test]
 fn ports_within_ports_are_closed_without_recursion() {
     let shared = IsolateShared::root();
-    let [innermost, mut outer] = entangle(&shared.group);
+    let [mut innermost, mut outer] = entangle(&shared.group);
     innermost.attach(owner(&shared, 1));
     for _ in 0..300_000 {
         let [sender, next] = entangle(&shared.group);
@@ -211,7 +211,7 @@ fn ports_that_hold_each_other_go_with_their_process() {
 #[test]
 fn broadcasts_reach_channels_in_order_of_creation() {
     let shared = [IsolateShared::root()];
-    let worker = IsolateShared::worker(&shared[0].group);
+    let worker = IsolateShared::worker(&shared[0]);
     let members = [1, 2, 3].map(|handle| Member::join("name", owner(&shared[0], handle)));
     let remote = Member::join("name", owner(&worker, 9));
     remote.post(message([1]));
@@ -234,4 +234,95 @@ fn broadcasts_reach_channels_in_order_of_creation() {
     assert_eq!(told.last(), Some(&(event, 2)));
     drop((second, third, remote));
     assert_eq!(shared[0].group.queues.bytes(), 0);
+}
+
+/// Two channels that nobody can reach: one end of each lies in the queue of the other, and their other ends are gone.
+fn lose_a_cycle(shared: &Arc<IsolateShared>) {
+    let [a1, mut a2] = entangle(&shared.group);
+    let [b1, mut b2] = entangle(&shared.group);
+    a2.attach(owner(shared, 1));
+    b2.attach(owner(shared, 2));
+    a2.post(false, message([0; 1000])).unwrap();
+    a2.post(false, with_port(b1)).unwrap();
+    b2.post(false, with_port(a1)).unwrap();
+}
+
+#[test]
+fn r_port_cycles_are_collected() {
+    let pair = pair();
+    let budget = Arc::clone(&pair.shared[0].group.queues);
+    lose_a_cycle(&pair.shared[1]);
+    let lost = budget.bytes();
+    assert!(lost > 1000, "nobody looked yet");
+    // What can be reached stays: through an owner, through queues of such, and from outside of all queues.
+    let [near, far] = entangle(&pair.shared[0].group);
+    near.post(false, message([7])).unwrap();
+    let [sender, carrier] = entangle(&pair.shared[0].group);
+    sender.post(false, with_port(far)).unwrap();
+    pair.ends[0].post(false, with_port(carrier)).unwrap();
+    let kept = budget.bytes() - lost;
+    assert!(budget.collect());
+    assert_eq!(budget.bytes(), kept);
+    assert!(!budget.collect(), "not again at once");
+    let [_, mut receiver] = pair.ends;
+    let mut next = || {
+        receiver.peek();
+        match receiver.take()?.resources.pop()? {
+            super::Transferred::Port(end) => Some(end),
+            _ => None,
+        }
+    };
+    let mut carrier = next().unwrap();
+    carrier.peek();
+    let Some(super::Transferred::Port(mut far)) = carrier.take().unwrap().resources.pop() else {
+        panic!("no port");
+    };
+    assert_eq!(receive(&mut far), Some(vec![7]));
+    drop((near, far, carrier, sender, receiver, pair.shared));
+    assert_eq!(budget.bytes(), 0);
+    assert!(!budget.has_carriers());
+}
+
+#[test]
+fn r_a_full_process_forgets_port_cycles() {
+    let pair = pair();
+    let budget = Arc::clone(&pair.shared[0].group.queues);
+    lose_a_cycle(&pair.shared[1]);
+    let rest = pair.shared[0]
+        .queued
+        .hold(QUEUES_TOTAL_BYTES_MAX - budget.bytes())
+        .unwrap();
+    assert_eq!(pair.ends[0].post(false, message([0; 900])), Ok(Posted::Room));
+    assert_eq!(pair.ends[0].post(false, message([0; 900])), Err(Refusal::ProcessFull));
+    drop(rest);
+}
+
+#[test]
+fn r_a_worker_cannot_fill_all_queues() {
+    let pair = pair();
+    let [main, worker] = &pair.shared;
+    let half = worker.queued.hold(QUEUES_TOTAL_BYTES_MAX / 2).unwrap();
+    let child = IsolateShared::worker(worker);
+    assert!(child.queued.hold(1).is_none(), "its workers have no share of their own");
+    assert_eq!(pair.ends[1].post(false, message([1])), Err(Refusal::ProcessFull));
+    assert_eq!(pair.ends[0].post(false, message([1])), Ok(Posted::Room));
+    assert!(main.queued.hold(QUEUES_TOTAL_BYTES_MAX / 2 - 1000).is_some());
+    drop(half);
+    assert_eq!(pair.ends[1].post(false, message([1])), Ok(Posted::Room));
+}
+
+#[test]
+fn who_posted_pays_until_it_is_received() {
+    let mut pair = pair();
+    let [main, worker] = pair.shared.clone();
+    let cost = message([1]).cost();
+    pair.ends[0].post(false, message([1])).unwrap();
+    pair.ends[0].post(false, message([2])).unwrap();
+    pair.ends[0].detach();
+    pair.ends[0].attach(owner(&worker, 3));
+    pair.ends[0].post(false, message([3])).unwrap();
+    assert_eq!([main.queued.bytes(), worker.queued.bytes()], [2 * cost, cost]);
+    while receive(&mut pair.ends[1]).is_some() {}
+    assert_eq!([main.queued.bytes(), worker.queued.bytes()], [0, 0]);
+    assert_eq!(main.group.queues.bytes(), 0);
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::shared_memory::imports::take_array_buffer;
+use crate::shared_memory::mapping::refusal;
 
 /// Gives it what another one gave away.
 fn give(guest: &mut Guest, array: ArrayPages) -> i32 {
@@ -58,6 +59,45 @@ async fn an_array_buffer_moves_with_its_bytes() {
     let shared = Handle::from_guest(shared.cast_unsigned());
     assert!(take_array_buffer(sender.0.state_mut(), shared).is_err());
     assert!(sender.0.state().handles.get(shared).is_ok());
+}
+
+/// Without the way back the first one shows zeros, and the second the pages of a buffer that is gone.
+#[tokio::test]
+async fn r_array_buffers_move_all_or_nothing() {
+    let host = host();
+    let mut sender = Guest::new(&host).await;
+    let mut arrays = Vec::new();
+    for number in 0..3 {
+        let made = sender.call("array_buffer_create", (100_000_i64, 8, 16)).await.unwrap();
+        sender.poke(made.1 + 99_996, 7 + number).await;
+        sender.poke(32 + 4 * number.cast_unsigned(), made.0.cast_signed()).await;
+        arrays.push(made);
+    }
+    let before = sender.0.state().shared_memory.windows.free_ranges();
+    // To nobody: all that is transferred is lost.
+    let post = (0, 0, 1, 32, 2, 32, 3, 0, 16);
+    for after in 0..3 {
+        refusal::AFTER.set(Some(after));
+        let refused = sender.call("post", post).await.unwrap_err();
+        assert!(refused.ends_with("ENOMEM"), "{refused}");
+        for ((handle, address), number) in arrays.iter().zip(7..) {
+            assert_eq!(sender.peek(address + 99_996).await, number);
+            let mapped = sender.call("array_buffer_map", (handle.cast_signed(), 8)).await;
+            assert_eq!(mapped.unwrap().0, *address);
+        }
+        assert_eq!(sender.0.state().shared_memory.windows.free_ranges(), before);
+    }
+    sender.call("post", post).await.unwrap();
+    for (handle, address) in arrays {
+        assert_eq!(sender.peek(address + 99_996).await, 0);
+        assert!(
+            sender
+                .call("array_buffer_map", (handle.cast_signed(), 8))
+                .await
+                .is_err()
+        );
+    }
+    assert_eq!(sender.0.state().shared_memory.windows.count(), 0);
 }
 
 /// Measures a move of 64 MiB whose pages are all in use; run with `--nocapture`.

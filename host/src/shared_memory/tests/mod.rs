@@ -19,7 +19,13 @@ fn guest_text() -> String {
         .iter()
         .find(|area| area.namespace == namespace::shared_memory)
         .unwrap();
-    let mut text = String::from("(module\n");
+    let mut text = String::from(
+        r#"(module
+        (import "nodule:event_loop/1" "close" (func $close (param i32) (result i32)))
+        (import "nodule:messaging/1" "post"
+            (func $post (param i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+        "#,
+    );
     for import in area.imports {
         let params: Vec<_> = import.params.iter().map(|param| param.wasm.name()).collect();
         let (namespace, name, params) = (area.namespace, import.name, params.join(" "));
@@ -31,8 +37,8 @@ fn guest_text() -> String {
         text.push_str(&format!("(export \"{0}\" (func ${0}))\n", import.name));
     }
     text.push_str(
-        r#"(import "nodule:event_loop/1" "close" (func $close (param i32) (result i32)))
-        (export "close" (func $close))
+        r#"(export "close" (func $close))
+        (export "post" (func $post))
         (memory (export "memory") 2)
         (func (export "grow_memory") (param i32) (result i32) (memory.grow (local.get 0)))
         (func (export "peek") (param i32) (result i32) (i32.load (local.get 0)))
@@ -45,12 +51,10 @@ fn guest_text() -> String {
                 (br_if $again (local.get $count))))
         (func (export "trap") unreachable)
         ;; Maps a window and traps.
-        (func (export "map_and_trap") (param i32) (drop (call $map (local.get 0) (i32.const 8))) unreachable))"#,
+        (func (export "map_and_trap") (param i32) (drop (call $map (local.get 0) (i32.const 8))) unreachable)"#,
     );
-    // Imports come first in the text format.
-    let close = "(import \"nodule:event_loop/1\" \"close\" (func $close (param i32) (result i32)))";
-    let text = text.replacen(close, "", 1);
-    text.replacen("(module\n", &format!("(module\n{close}\n"), 1)
+    text.push(')');
+    text
 }
 
 fn host() -> Host {

@@ -1,5 +1,6 @@
 //! Environment data and messages from thread to thread.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use nodule_abi::error::{ErrorCode, ErrorRecord};
@@ -92,8 +93,9 @@ pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()
         AREA,
         "thread_messages_listen",
         |mut caller: Caller<'_, IsolateState>, on: u32| {
-            let shared = &caller.data().shared;
-            shared.thread_messages.listen(shared, on != 0);
+            let state = caller.data();
+            let (shared, bytes_max) = (&state.shared, state.messaging.queue_bytes_max);
+            shared.thread_messages.listen(shared, on != 0, bytes_max);
             respond(&mut caller, Ok(()))
         },
     )?;
@@ -138,7 +140,9 @@ fn set_environment_data(caller: &mut Caller<'_, IsolateState>, key: (u32, u32), 
         return Ok(());
     }
     let message = take_message(caller, message)?;
-    Ok(caller.data_mut().threads.environment_data.set(key, message)?)
+    let state = caller.data_mut();
+    let account = Arc::clone(&state.shared.queued);
+    Ok(state.threads.environment_data.set(&account, &key, message)?)
 }
 
 fn get_environment_data(caller: &mut Caller<'_, IsolateState>, key: (u32, u32), out: MessageOut) -> Result<()> {
@@ -162,7 +166,7 @@ fn post_to_thread(
     out: u32,
 ) -> Result<()> {
     guest_memory::check_writable(caller, out, 4)?;
-    let shared = std::sync::Arc::clone(&caller.data().shared);
+    let shared = Arc::clone(&caller.data().shared);
     if thread == shared.thread {
         let code = ErrorCode::WorkerMessagingSameThread;
         return Err(ErrorRecord::new(code, code.text()).into());
@@ -190,6 +194,7 @@ fn thread_message_receive(caller: &mut Caller<'_, IsolateState>, out: MessageOut
     let Some(ThreadMessage {
         source,
         message,
+        charge,
         receipt,
     }) = caller.data().shared.thread_messages.take()
     else {
@@ -201,6 +206,7 @@ fn thread_message_receive(caller: &mut Caller<'_, IsolateState>, out: MessageOut
         let unread = ThreadMessage {
             source,
             message,
+            charge,
             receipt,
         };
         caller.data().shared.thread_messages.put_back(unread);

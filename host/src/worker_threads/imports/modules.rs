@@ -1,6 +1,7 @@
 //! Compiled modules as values.
 
 use nodule_abi::error::{ErrorCode, ErrorRecord};
+use nodule_abi::limits::WORKER_MODULE_BYTES_MAX;
 use wasmtime::{Caller, Linker};
 
 use super::AREA;
@@ -53,8 +54,12 @@ async fn module_compile(caller: &mut Caller<'_, IsolateState>, code: (u32, u32),
     let state = caller.data();
     state.handles.check_room(1)?;
     let host = state.host.clone();
+    let reserved = state.reserve_compilation(u64::from(code.1).min(WORKER_MODULE_BYTES_MAX))?;
     let bytes = read_code(caller, code)?.unwrap_or_default();
     let module = park(caller, async move { source::compile(&host, bytes).await }).await??;
+    drop(reserved);
+    let charge = caller.data().hold_compiled(&module)?;
+    let module = module.charged(charge);
     insert(caller, module, out)
 }
 

@@ -1,7 +1,7 @@
 //! Starting and ending workers; what a thread knows of itself.
 
 use nodule_abi::error::{ErrorCode, ErrorRecord};
-use nodule_abi::limits::WORKER_MODULE_BYTES_MAX;
+use nodule_abi::limits::{QUEUE_BYTES_MAX, WORKER_MODULE_BYTES_MAX};
 use nodule_abi::value::Value;
 use wasmtime::{Caller, Linker};
 
@@ -9,7 +9,8 @@ use super::AREA;
 use crate::guest_memory::{self, SizedBuffer};
 use crate::handles::{Handle, Resource};
 use crate::host_error::{HostError, respond};
-use crate::messaging::arguments::{MessageArgs, MessageOut, give_message, take_message};
+use crate::messaging::arguments::{MessageArgs, MessageOut, give_message};
+use crate::messaging::{Charged, queue_full};
 use crate::runtime::IsolateState;
 use crate::worker_threads::Worker;
 use crate::worker_threads::contexts;
@@ -134,7 +135,10 @@ fn spawn_worker(
     let prepared = spawn::prepare(caller.data(), &options, code)?;
     let data = match message.message_len {
         0 => None,
-        _ => Some(take_message(caller, message)?),
+        _ => {
+            let bytes_max = prepared.granted.limits.max_queue_bytes;
+            Some(take_worker_data(caller, message, bytes_max)?)
+        }
     };
     let Started {
         worker,
@@ -152,6 +156,25 @@ fn spawn_worker(
     ];
     let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
     guest_memory::write_bytes(caller, out, &bytes)
+}
+
+/// Takes `workerData` out of its creator, which pays for it until the worker has it. Nothing moves when it is too much.
+fn take_worker_data(
+    caller: &mut Caller<'_, IsolateState>,
+    message: MessageArgs,
+    bytes_max: Option<usize>,
+) -> Result<Charged> {
+    let draft = message.read(caller, None)?;
+    let cost = draft.cost();
+    if cost > bytes_max.map_or(QUEUE_BYTES_MAX, |max| max.min(QUEUE_BYTES_MAX)) {
+        return Err(queue_full("workerData is larger than the worker's queue may be").into());
+    }
+    let state = caller.data_mut();
+    let charge = state.shared.queued.hold(cost);
+    let charge = charge
+        .ok_or_else(|| queue_full("the queues of the process, or the share of this isolate in them, are full"))?;
+    let message = draft.into_message(state)?;
+    Ok(Charged { message, charge })
 }
 
 fn create_context(
@@ -194,11 +217,11 @@ fn this_thread(state: &IsolateState) -> Value {
 }
 
 fn worker_data(caller: &mut Caller<'_, IsolateState>, out: MessageOut) -> Result<()> {
-    let mut data = caller.data_mut().threads.worker_data.take();
-    if data.is_none() {
+    let Some(Charged { message, charge }) = caller.data_mut().threads.worker_data.take() else {
         return Err(ErrorCode::Enoent.into());
-    }
-    let given = give_message(caller, &mut data, out);
-    caller.data_mut().threads.worker_data = data;
+    };
+    let mut message = Some(message);
+    let given = give_message(caller, &mut message, out);
+    caller.data_mut().threads.worker_data = message.map(|message| Charged { message, charge });
     given
 }

@@ -1,0 +1,195 @@
+//! Defects that were found and fixed, each with the program that showed it.
+
+use crate::support::wat_with;
+
+/// The imports that the guests below use; `$check` traps with an error number that is not the wanted one. A worker runs
+/// the export `w`; 9 bytes at 100 are its options.
+const IMPORTS: &str = r#"
+    (import "nodule:messaging/1" "channel" (func $channel (param i32) (result i32)))
+    (import "nodule:messaging/1" "post" (func $post (param i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+    (import "nodule:messaging/1" "broadcast_open" (func $open (param i32 i32 i32) (result i32)))
+    (import "nodule:worker_threads/1" "module_current" (func $module (param i32) (result i32)))
+    (import "nodule:worker_threads/1" "module_compile" (func $compile (param i32 i32 i32) (result i32)))
+    (import "nodule:worker_threads/1" "set_environment_data"
+        (func $set_data (param i32 i32 i32 i32 i32 i32) (result i32)))
+    (import "nodule:worker_threads/1" "post_to_thread"
+        (func $post_to (param i32 i32 i32 i32 i32 i32 i32 f64 i32) (result i32)))
+    (import "nodule:worker_threads/1" "thread_messages_listen" (func $listen (param i32) (result i32)))
+    (import "nodule:worker_threads/1" "spawn"
+        (func $spawn (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+    (import "nodule:locks/1" "request" (func $lock (param i32 i32 i32 i32 i32 i32) (result i32)))
+    (import "nodule:event_loop/1" "wait" (func $wait (param i32 i32 i64 i32 i32) (result i32)))
+    (import "nodule:event_loop/1" "close" (func $close (param i32) (result i32)))
+    (data (i32.const 100) "\a1\65entry\61w")
+    (func $check (param $answer i32) (param $wanted i32)
+        (if (i32.ne (local.get $answer) (local.get $wanted)) (then unreachable)))
+    ;; Starts a worker with this workerData; its numbers lie at 32.
+    (func $start (param $data i32) (param $len i32) (result i32)
+        (call $spawn (i32.const 100) (i32.const 9) (i32.const 0) (i32.const 0) (local.get $data) (local.get $len)
+            (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 32)))
+    ;; Waits for an event of this kind; its record lies at 1024.
+    (func $event (param $kind i32)
+        (loop $next
+            (call $check (call $wait (i32.const 1024) (i32.const 1) (i64.const -1) (i32.const 1) (i32.const 20))
+                (i32.const 0))
+            (br_if $next (i32.ne (i32.load (i32.const 1024)) (local.get $kind)))))
+    (func $simple (param $port i32) (param $len i32) (result i32)
+        (call $post (local.get $port) (i32.const 65536) (local.get $len) (i32.const 0) (i32.const 0) (i32.const 0)
+            (i32.const 0) (i32.const 0) (i32.const 16)))
+"#;
+
+const E2BIG: u32 = 7;
+const ENOMEM: u32 = 12;
+const QUEUE_FULL: u32 = 2012;
+
+/// Runs a guest with so many pages of memory and these functions beside the ones above.
+fn run(flags: &[&str], pages: u32, functions: &str) {
+    let text = format!(r#"(module {IMPORTS} (memory (export "memory") {pages}) {functions})"#);
+    wat_with(flags, &text).run().success().stdout("");
+}
+
+#[test]
+fn r_environment_data_counts_resources() {
+    run(
+        &["--max-handles=100"],
+        6,
+        &format!(
+            r#"(func (export "_start") (local $i i32)
+                (call $check (call $module (i32.const 0)) (i32.const 0))
+                (loop $fill
+                    (i32.store (i32.add (i32.const 65536) (i32.shl (local.get $i) (i32.const 2))) (i32.load (i32.const 0)))
+                    (br_if $fill (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 65536))))
+                (call $check (call $set_data (i32.const 0) (i32.const 4) (i32.const 16) (i32.const 1) (i32.const 65536)
+                    (i32.const 65536)) (i32.const {E2BIG}))
+                (call $check (call $set_data (i32.const 0) (i32.const 4) (i32.const 16) (i32.const 1) (i32.const 65536)
+                    (i32.const 1000)) (i32.const 0)))"#
+        ),
+    );
+}
+
+#[test]
+fn r_worker_data_is_bounded() {
+    let functions = |refused: u32| {
+        format!(
+            r#"(func (export "w"))
+            (func (export "_start")
+                (call $check (call $start (i32.const 65536) (i32.const 2000000)) (i32.const {refused}))
+                (call $check (call $start (i32.const 65536) (i32.const 900000)) (i32.const 0))
+                (call $event (i32.const 21)))"#
+        )
+    };
+    run(&["--max-queue=1000000"], 40, &functions(QUEUE_FULL));
+    run(&[], 40, &functions(0));
+    // Of all workers together: what is not taken yet counts against the queues of the process.
+    run(
+        &[],
+        3200,
+        &format!(
+            r#"(func (export "w") (call $event (i32.const 99)))
+            (func (export "_start") (local $i i32)
+                (loop $next
+                    (call $check (call $start (i32.const 65536) (i32.const 200000000)) (i32.const 0))
+                    (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 5))))
+                (call $check (call $start (i32.const 65536) (i32.const 200000000)) (i32.const {QUEUE_FULL})))"#
+        ),
+    );
+}
+
+#[test]
+fn r_thread_messages_honour_the_queue_limit() {
+    const MESSAGING_FAILED: &str = "(i64.ne (i64.load (i32.const 1040)) (i64.const 0))";
+    run(
+        &["--max-queue=100000"],
+        4,
+        &format!(
+            r#"(func (export "w")
+                (call $check (call $listen (i32.const 1)) (i32.const 0))
+                ;; Tells that it listens, then never looks.
+                (call $check (call $post_to (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 0)
+                    (i32.const 0) (i32.const 0) (f64.const -1) (i32.const 0)) (i32.const 0))
+                (loop $for_ever (br $for_ever)))
+            (func (export "_start") (local $i i32)
+                (call $check (call $listen (i32.const 1)) (i32.const 0))
+                (call $check (call $start (i32.const 0) (i32.const 0)) (i32.const 0))
+                (call $event (i32.const 14))
+                (loop $next
+                    (call $check (call $post_to (i32.load (i32.const 40)) (i32.const 0) (i32.const 30000) (i32.const 0)
+                        (i32.const 0) (i32.const 0) (i32.const 0) (f64.const -1) (i32.const 0)) (i32.const 0))
+                    (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 4))))
+                ;; The fourth is too much.
+                (call $event (i32.const 15))
+                (call $check {MESSAGING_FAILED} (i32.const 1))
+                (call $check (i32.load (i32.const 1028)) (i32.load (i32.const 0))))"#
+        ),
+    );
+}
+
+/// A module with a custom section of 64 MiB.
+const LARGE: &str = r#"(data (i32.const 65536) "\00\61\73\6d\01\00\00\00\00\82\80\80\20\01\78")"#;
+
+#[test]
+fn r_compiled_modules_are_counted() {
+    let compile = "(call $compile (i32.const 65536) (i32.const 67108879) (i32.const 0))";
+    // The same one again and again is kept once.
+    run(
+        &[],
+        1030,
+        &format!(
+            r#"{LARGE} (func (export "_start") (local $i i32)
+                (loop $next
+                    (call $check {compile} (i32.const 0))
+                    (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 20)))))"#
+        ),
+    );
+    // Different ones add up, and closing gives back.
+    run(
+        &["--max-code=150000000"],
+        1030,
+        &format!(
+            r#"{LARGE} (func (export "_start") (local $first i32)
+                (call $check {compile} (i32.const 0))
+                (local.set $first (i32.load (i32.const 0)))
+                (i32.store (i32.const 65552) (i32.const 1))
+                (call $check {compile} (i32.const 0))
+                (i32.store (i32.const 65552) (i32.const 2))
+                (call $check {compile} (i32.const {ENOMEM}))
+                (call $check (call $close (local.get $first)) (i32.const 0))
+                (call $check {compile} (i32.const 0)))"#
+        ),
+    );
+}
+
+#[test]
+fn r_port_cycles_end_with_their_isolate() {
+    // Each worker leaves 400 MB in queues of ports that lie in each other's queues.
+    let post_port = |port: u32, moved: u32| {
+        format!(
+            "(i32.store (i32.const 60) (i32.load (i32.const {moved})))
+            (call $check (call $post (i32.load (i32.const {port})) (i32.const 0) (i32.const 1) (i32.const 60)
+                (i32.const 1) (i32.const 60) (i32.const 1) (i32.const 0) (i32.const 16)) (i32.const 0))"
+        )
+    };
+    let lose = format!(
+        "(call $check (call $channel (i32.const 64)) (i32.const 0))
+        (call $check (call $channel (i32.const 72)) (i32.const 0))
+        (call $check (call $simple (i32.load (i32.const 68)) (i32.const 200000000)) (i32.const 0))
+        {} {}",
+        post_port(68, 72),
+        post_port(76, 64)
+    );
+    run(
+        &[],
+        3100,
+        &format!(
+            r#"(func (export "w") {lose} {lose})
+            (func (export "_start") (local $i i32)
+                (loop $next
+                    (call $check (call $start (i32.const 0) (i32.const 0)) (i32.const 0))
+                    (call $event (i32.const 21))
+                    (call $check (i32.load (i32.const 1040)) (i32.const 0))
+                    (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 3))))
+                (call $check (call $channel (i32.const 64)) (i32.const 0))
+                (call $check (call $simple (i32.load (i32.const 64)) (i32.const 200000000)) (i32.const 0)))"#
+        ),
+    );
+}
