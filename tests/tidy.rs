@@ -26,7 +26,10 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
         "guests/tests/src/bin/shared_memory_buffer.rs",
         "a slice of a window that nobody else has",
     ),
-    ("host/src/child_process/spawner.rs", "clone(2) and what follows in the child"),
+    (
+        "host/src/child_process/spawner.rs",
+        "clone(2) and what follows in the child",
+    ),
     ("host/src/inherited_fd.rs", "takes over descriptors by number"),
     ("host/src/readiness.rs", "watches borrowed descriptors"),
     ("host/src/guest_memory.rs", "copies by checked raw pointers"),

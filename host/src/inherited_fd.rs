@@ -49,6 +49,10 @@ mod tests {
         let number = inherited.into_raw_fd();
         let taken = take(number).unwrap();
         assert!(take(number).is_err());
-        assert!(rustix::io::fcntl_getfd(&taken).unwrap().contains(rustix::io::FdFlags::CLOEXEC));
+        assert!(
+            rustix::io::fcntl_getfd(&taken)
+                .unwrap()
+                .contains(rustix::io::FdFlags::CLOEXEC)
+        );
     }
 }

@@ -77,22 +77,22 @@ fn register_facts(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()> {
             respond(&mut caller, result)
         },
     )?;
-    linker.func_wrap(
-        AREA,
-        "sync_result",
-        |mut caller: Caller<'_, IsolateState>, handle: u32, ptr: u32, cap: u32, len_ptr: u32| {
-            let result = sync_result(&mut caller, handle, SizedBuffer { ptr, cap, len_ptr });
-            respond(&mut caller, result)
-        },
-    )
-    .map(drop)
+    linker
+        .func_wrap(
+            AREA,
+            "sync_result",
+            |mut caller: Caller<'_, IsolateState>, handle: u32, ptr: u32, cap: u32, len_ptr: u32| {
+                let result = sync_result(&mut caller, handle, SizedBuffer { ptr, cap, len_ptr });
+                respond(&mut caller, result)
+            },
+        )
+        .map(drop)
 }
 
 fn read_request(caller: &mut Caller<'_, IsolateState>, (ptr, len): (u32, u32), form: Form) -> Result<Request> {
     let bytes = guest_memory::read_bytes(caller, ptr, len, CHILD_OPTIONS_BYTES_MAX)?;
-    let value: Value = value::from_slice(&bytes).map_err(|error| {
-        ErrorRecord::new(ErrorCode::InvalidArgValue, format!("the options are no value: {error}"))
-    })?;
+    let value: Value = value::from_slice(&bytes)
+        .map_err(|error| ErrorRecord::new(ErrorCode::InvalidArgValue, format!("the options are no value: {error}")))?;
     Ok(Request::from_value(&value, form)?)
 }
 

@@ -195,9 +195,7 @@ impl<'a> Options<'a> {
     fn text(&self, name: &str, wanted: &str) -> Result<Option<String>> {
         let Some(value) = self.get(name) else { return Ok(None) };
         let full_name = format!("options.{name}");
-        let text = value
-            .as_str()
-            .ok_or_else(|| invalid_type(&full_name, wanted, value))?;
+        let text = value.as_str().ok_or_else(|| invalid_type(&full_name, wanted, value))?;
         let what = match name {
             "cwd" => "a string, Uint8Array, or URL",
             _ => "a string",
@@ -210,7 +208,11 @@ impl<'a> Options<'a> {
 
     fn texts(&self, name: &str, shown_as: &str) -> Result<Option<Vec<String>>> {
         let Some(value) = self.get(name) else { return Ok(None) };
-        let wanted = if name == "args" { "of type object" } else { "an instance of Array" };
+        let wanted = if name == "args" {
+            "of type object"
+        } else {
+            "an instance of Array"
+        };
         let elements = value.as_array().ok_or_else(|| invalid_type(shown_as, wanted, value))?;
         if elements.len() > CHILD_ARGS_MAX {
             return Err(ErrorRecord::system(ErrorCode::E2big, "spawn").into());
@@ -286,13 +288,13 @@ impl<'a> Options<'a> {
         };
         let known = value.as_str().and_then(Serialization::from_name);
         let reason = "must be one of: undefined, 'json', 'advanced'";
-        known.ok_or_else(|| {
-            ErrorRecord::invalid_arg_value("options.serialization", reason, &shown(value)).into()
-        })
+        known.ok_or_else(|| ErrorRecord::invalid_arg_value("options.serialization", reason, &shown(value)).into())
     }
 
     fn timeout(&self) -> Result<Option<Duration>> {
-        let Some(value) = self.get("timeout") else { return Ok(None) };
+        let Some(value) = self.get("timeout") else {
+            return Ok(None);
+        };
         let Some(number) = value.as_f64() else {
             return Err(invalid_type("options.timeout", "of type number", value));
         };
@@ -342,7 +344,10 @@ impl<'a> Options<'a> {
                 if entries.len() > CHILD_STDIO_MAX {
                     return Err(ErrorRecord::system(ErrorCode::Emfile, "spawn").into());
                 }
-                let entries = entries.iter().enumerate().map(|(index, value)| entry(index, value, form));
+                let entries = entries
+                    .iter()
+                    .enumerate()
+                    .map(|(index, value)| entry(index, value, form));
                 let entries = entries.collect::<Result<Vec<_>>>()?;
                 if is_fork && !entries.contains(&StdioEntry::Ipc) {
                     return Err(ErrorRecord::of(ErrorCode::IpcRequired).into());
@@ -424,7 +429,11 @@ pub fn signal(value: &Value) -> Result<i32> {
                 _ => unknown(&js_text::number(*number)),
             }
         }
-        other => Err(invalid_type("options.killSignal", "one of type string or number", other)),
+        other => Err(invalid_type(
+            "options.killSignal",
+            "one of type string or number",
+            other,
+        )),
     }
 }
 

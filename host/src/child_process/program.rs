@@ -106,7 +106,11 @@ impl Resolved {
     ///
     /// # Errors
     /// A refused grant or a bad option; a program that is nowhere, as a failure of the start.
-    pub fn find(request: &Request, is_wasm: bool, around: &Surroundings<'_>) -> std::result::Result<Self, StartFailure> {
+    pub fn find(
+        request: &Request,
+        is_wasm: bool,
+        around: &Surroundings<'_>,
+    ) -> std::result::Result<Self, StartFailure> {
         let (spawnfile, spawnargs) = Self::names(request, around.process);
         let program = match is_wasm {
             true => wasm(request, &spawnargs, around)?,
@@ -162,7 +166,12 @@ fn wasm(request: &Request, spawnargs: &[String], around: &Surroundings<'_>) -> R
     let exec_argv = fork_exec_argv(request, around.process);
     check_exec_argv(&exec_argv, &around.process.exec_argv)?;
     // The name of the program, then what the caller wrote.
-    let mut argv = vec![request.argv0.clone().unwrap_or_else(|| around.process.exec_path.clone())];
+    let mut argv = vec![
+        request
+            .argv0
+            .clone()
+            .unwrap_or_else(|| around.process.exec_path.clone()),
+    ];
     let is_fork = request.fork.is_some();
     argv.extend((!is_fork).then(|| request.file.clone()));
     argv.extend(spawnargs.iter().skip(1).cloned());
@@ -221,9 +230,7 @@ fn check_exec_argv(wanted: &[String], own: &[String]) -> Result<()> {
         });
         if !is_harmless && !given.contains(&pair(wanted, at)) {
             let reason = "must not hold options of files of the host that this process was not given itself";
-            return Err(
-                ErrorRecord::invalid_arg_value("options.execArgv", reason, &format!("'{word}'")).into(),
-            );
+            return Err(ErrorRecord::invalid_arg_value("options.execArgv", reason, &format!("'{word}'")).into());
         }
     }
     Ok(())
@@ -318,7 +325,10 @@ mod tests {
             "--report-directory=/",
             "--cwd=/",
         ] {
-            assert!(check(&[word], &[]).unwrap_err().is_code("ERR_INVALID_ARG_VALUE"), "{word}");
+            assert!(
+                check(&[word], &[]).unwrap_err().is_code("ERR_INVALID_ARG_VALUE"),
+                "{word}"
+            );
             assert!(check(&["--no-warnings", word], &[word]).is_ok(), "{word}");
         }
         let own = ["--redirect-warnings", "a", "--title", "b"];
@@ -329,7 +339,15 @@ mod tests {
 
     #[test]
     fn what_narrows_or_harms_nobody_can_be_chosen() {
-        for word in ["--no-warnings", "--max-memory=1M", "-A", "--allow-net", "--deny-worker", "--dir=/x", "--nope"] {
+        for word in [
+            "--no-warnings",
+            "--max-memory=1M",
+            "-A",
+            "--allow-net",
+            "--deny-worker",
+            "--dir=/x",
+            "--nope",
+        ] {
             assert!(check(&[word], &[]).is_ok(), "{word}");
         }
     }

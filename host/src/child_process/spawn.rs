@@ -161,7 +161,9 @@ impl Prepared {
             fds.push((record, number));
             fds.extend(code.map(|code| (code, number + 1)));
             variables.push((START_FD_VARIABLE.into(), number.to_string()));
-            let inherited = INHERITED_VARIABLES.iter().filter_map(|name| Some(((*name).into(), std::env::var(name).ok()?)));
+            let inherited = INHERITED_VARIABLES
+                .iter()
+                .filter_map(|name| Some(((*name).into(), std::env::var(name).ok()?)));
             variables.extend(inherited);
         }
         let argv = argv.into_iter().map(c_string).collect::<Result<_>>()?;
@@ -280,9 +282,10 @@ impl WasmParts {
 
 /// Whether code that the parent compiled will not do for a child with this option.
 fn changes_code(word: &str) -> bool {
-    ["--optimize", "--max-stack", "--fuel"]
-        .iter()
-        .any(|name| word.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('=')))
+    ["--optimize", "--max-stack", "--fuel"].iter().any(|name| {
+        word.strip_prefix(name)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    })
 }
 
 /// The flags of grants among options, each in one word.
@@ -456,4 +459,3 @@ impl Watch {
         self.owner.group.processes.remove(number);
     }
 }
-

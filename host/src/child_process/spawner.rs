@@ -3,7 +3,10 @@
 //! The child borrows the memory of the host until it executes its program, so neither its size nor what is mapped counts.
 //! A thread for it, because the kernel ties two things to the thread that started a child: who is stopped meanwhile, and
 //! whose end `PR_SET_PDEATHSIG` is about.
-#![allow(unsafe_code, reason = "clone(2), and what a process does before it executes its program")]
+#![allow(
+    unsafe_code,
+    reason = "clone(2), and what a process does before it executes its program"
+)]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io;
@@ -155,11 +158,7 @@ const STACK_BYTES: usize = 64 * 1024;
 const STACK_ALIGN: usize = 64;
 
 fn pointers<'a>(texts: impl IntoIterator<Item = &'a CStr>) -> Vec<*const c_char> {
-    texts
-        .into_iter()
-        .map(CStr::as_ptr)
-        .chain([std::ptr::null()])
-        .collect()
+    texts.into_iter().map(CStr::as_ptr).chain([std::ptr::null()]).collect()
 }
 
 impl<'a> Child<'a> {
@@ -303,13 +302,7 @@ fn start_here(image: &Image) -> io::Result<Started> {
         let mut before: libc::sigset_t = std::mem::zeroed();
         libc::sigfillset(&raw mut all);
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
-        let pid = libc::clone(
-            child_main,
-            top.cast(),
-            flags,
-            (&raw mut child).cast(),
-            &raw mut pidfd,
-        );
+        let pid = libc::clone(child_main, top.cast(), flags, (&raw mut child).cast(), &raw mut pidfd);
         let errno = io::Error::last_os_error();
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
         (pid, errno)
@@ -326,10 +319,7 @@ fn start_here(image: &Image) -> io::Result<Started> {
         }),
         errno => {
             // It has ended already, or is about to.
-            let _ = rustix::process::waitid(
-                WaitId::PidFd(std::os::fd::AsFd::as_fd(&pidfd)),
-                WaitIdOptions::EXITED,
-            );
+            let _ = rustix::process::waitid(WaitId::PidFd(std::os::fd::AsFd::as_fd(&pidfd)), WaitIdOptions::EXITED);
             Err(io::Error::from_raw_os_error(errno))
         }
     }
@@ -387,7 +377,11 @@ mod tests {
 
     #[tokio::test]
     async fn failures_have_the_number_of_the_system() {
-        for (program, errno) in [("/nope", libc::ENOENT), ("/etc", libc::EACCES), ("/etc/passwd", libc::EACCES)] {
+        for (program, errno) in [
+            ("/nope", libc::ENOENT),
+            ("/etc", libc::EACCES),
+            ("/etc/passwd", libc::EACCES),
+        ] {
             let error = start(image(program, &[])).await.unwrap_err();
             assert_eq!(error.raw_os_error(), Some(errno), "{program}");
         }

@@ -103,7 +103,10 @@ impl Plan {
             1 => state.stdio.stdout.os_fd(),
             2 => state.stdio.stderr.os_fd(),
             fd => {
-                let fd = state.process.stream_fd(fd).ok_or_else(|| ErrorRecord::system(ErrorCode::Ebadf, "spawn"))?;
+                let fd = state
+                    .process
+                    .stream_fd(fd)
+                    .ok_or_else(|| ErrorRecord::system(ErrorCode::Ebadf, "spawn"))?;
                 Some(fd.try_clone_to_owned())
             }
         };
@@ -206,4 +209,3 @@ pub fn insert(state: &mut IsolateState, pipes: &[Option<OwnedFd>]) -> Result<Vec
     }
     Ok(handles)
 }
-

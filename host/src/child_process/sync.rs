@@ -144,7 +144,11 @@ impl Run {
             .into_iter()
             .enumerate()
             .map(|(index, pipe)| {
-                let input = if index == 0 { input.take().unwrap_or_default() } else { Vec::new() };
+                let input = if index == 0 {
+                    input.take().unwrap_or_default()
+                } else {
+                    Vec::new()
+                };
                 pipe.map(|pipe| Flow::start(index, pipe, input, &bounds))
             })
             .collect();

@@ -49,7 +49,9 @@ fn children(pid: Pid) -> Vec<Pid> {
         .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
     lists
         .flat_map(|list| {
-            let numbers = list.split_whitespace().filter_map(|word| Pid::from_raw(word.parse().ok()?));
+            let numbers = list
+                .split_whitespace()
+                .filter_map(|word| Pid::from_raw(word.parse().ok()?));
             numbers.collect::<Vec<_>>()
         })
         .collect()

@@ -7,8 +7,8 @@ use wasmtime::{Engine, InstancePre, Linker, Module, UnknownImportError};
 use super::module_error::ModuleError;
 use super::state::IsolateState;
 use crate::{
-    child_process, diagnostics, error_area, event_loop, locks, messaging, os, process, shared_memory, stdio, timers, wasi,
-    worker_threads,
+    child_process, diagnostics, error_area, event_loop, locks, messaging, os, process, shared_memory, stdio, timers,
+    wasi, worker_threads,
 };
 
 /// The linker with everything a guest may import. The list is the table of contents.

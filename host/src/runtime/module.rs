@@ -323,7 +323,9 @@ impl Module {
 
     /// The compiled code in a file that another host of the same kind can load: the one in the cache, or one in memory.
     pub(crate) fn compiled_file(&self, host: &Host) -> std::io::Result<OwnedFd> {
-        let cached = host.cache().and_then(|cache| cache.open_code(host.engine(), &self.inner.code.digest));
+        let cached = host
+            .cache()
+            .and_then(|cache| cache.open_code(host.engine(), &self.inner.code.digest));
         if let Some(file) = cached {
             return Ok(file.into());
         }

@@ -122,15 +122,11 @@ fn check_room(state: &IsolateState) -> Result<Place> {
     state.handles.check_ports(1)?;
     // The worker, its port and three streams.
     state.handles.check_room(5)?;
-    state
-        .threads
-        .room
-        .take(state.limits.max_workers)
-        .map_err(|running| {
-            let max = state.limits.max_workers;
-            let message = format!("{running} workers run, {max} are allowed (raise it with --max-workers)");
-            ErrorRecord::new(ErrorCode::Eagain, message).into()
-        })
+    state.threads.room.take(state.limits.max_workers).map_err(|running| {
+        let max = state.limits.max_workers;
+        let message = format!("{running} workers run, {max} are allowed (raise it with --max-workers)");
+        ErrorRecord::new(ErrorCode::Eagain, message).into()
+    })
 }
 
 fn source_of(state: &IsolateState, options: &WorkerOptions, code: Option<Vec<u8>>, cwd: &Path) -> Result<Source> {

@@ -72,7 +72,11 @@ pub fn run(flags: RunFlags, record: StartRecord) -> Result<ExitCode, CliError> {
 fn host(flags: &RunFlags, record: &StartRecord) -> Result<Host, CliError> {
     let own = settings::engine_options(&flags.engine, &flags.limits);
     let options = EngineOptions {
-        optimize: flags.engine.optimize.as_ref().map_or(record.engine.optimize, |_| own.optimize),
+        optimize: flags
+            .engine
+            .optimize
+            .as_ref()
+            .map_or(record.engine.optimize, |_| own.optimize),
         max_stack_bytes: flags.limits.max_stack.unwrap_or(record.engine.max_stack_bytes),
         fuel: record.engine.fuel || own.fuel,
     };
@@ -85,7 +89,10 @@ fn host(flags: &RunFlags, record: &StartRecord) -> Result<Host, CliError> {
 }
 
 fn module(host: &Host, record: &StartRecord) -> Result<Module, CliError> {
-    let name = record.path.as_ref().map_or(record.module.clone(), |path| path.display().to_string());
+    let name = record
+        .path
+        .as_ref()
+        .map_or(record.module.clone(), |path| path.display().to_string());
     let path = record.path.clone();
     let code = match &record.code {
         Code::Compiled { fd, .. } | Code::Source { fd } => {

@@ -21,8 +21,8 @@ use crate::permissions::Permissions;
 use crate::process::ProcessOptions;
 use crate::runtime::{ExitStatus, Host, IsolateBuilder, IsolateRole, Limits, Module, ModuleError};
 use crate::stdio::{Input, Output, finish_writes};
-use flags::{EngineFlags, RunFlags};
 pub use child::{record, run as run_child};
+use flags::{EngineFlags, RunFlags};
 pub use settings::optimize;
 
 /// How the command was typed.
