@@ -136,7 +136,7 @@ fn workers_leave_no_memory_behind() {
     let [before, after] = figures[..] else {
         panic!("two figures expected: {}", run.stdout);
     };
-    run.check(after < before * 1.05, "resident memory grew");
+    run.check(after < before * 1.01, "resident memory grew");
 }
 
 // proves: Worker

@@ -8,6 +8,7 @@ use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -228,6 +229,12 @@ pub struct ErrorRecord {
     /// The second path of a call with two.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dest: Option<String>,
+    /// The arguments of the process that was to be started, without its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spawnargs: Option<Vec<String>>,
+    /// What caused it: the reason of an `AbortError`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Box<ErrorRecord>>,
     /// Name of the permission that was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permission: Option<Cow<'static, str>>,

@@ -9,6 +9,7 @@
 //! | [`on_exit`], [`on_before_exit`], [`on_uncaught_exception`], [`on_signal`], … | events |
 //! | [`mod@env`] | `process.env` |
 //! | [`stdin`], [`stdout`], [`stderr`] | standard streams |
+//! | [`send`], [`on_message`], [`disconnect`], [`channel()`] | the channel to the parent |
 //! | [`report`], [`permission`], [`finalization`] | objects of the same names |
 //! | [`dlopen`] | `process.dlopen` for wasm side modules |
 

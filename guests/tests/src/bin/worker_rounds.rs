@@ -186,7 +186,7 @@ async fn memory(rounds: u64) -> Result<()> {
         }
         Ok(())
     };
-    run(rounds / 10).await?;
+    run(rounds).await?;
     let before = process::rss();
     run(rounds).await?;
     let after = process::rss();
