@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 use nodule_abi::resource::ResourceKind;
-use nodule_abi::value::Value;
 
 use crate::child_process::ChildProcess;
 use crate::locks::LockHandle;
@@ -106,8 +105,8 @@ pub enum Resource {
     Wait(Option<EventWait>),
     /// A child process.
     ChildProcess(ChildProcess),
-    /// What a synchronous run of a process gave.
-    SyncResult(Box<Value>),
+    /// What a synchronous run of a process gave, encoded.
+    SyncResult(Arc<[u8]>),
 }
 
 impl Resource {

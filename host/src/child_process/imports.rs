@@ -1,5 +1,6 @@
 //! `nodule:child_process/1`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use nodule_abi::error::{ErrorCode, ErrorRecord};
@@ -129,7 +130,7 @@ async fn spawn(
         Err(failure) if failure.is_told_later() => {
             spawn::adopt_unstarted(caller.data_mut(), failure, (spawnfile, spawnargs), &request)?
         }
-        Err(failure) => return Err(failure.record("spawn", &spawnfile).into()),
+        Err(failure) => return Err(failure.record("spawn", &spawnfile, &spawnargs).into()),
     };
     for (index, pair) in (0_u32..).zip(&answer.stdio) {
         guest_memory::write_u32(caller, stdio + index * 8, pair[0])?;
@@ -185,22 +186,22 @@ async fn spawn_sync(
         Ok(result) => result,
         // A mistake of the caller is thrown, also here.
         Err(StartFailure::Guest(record)) => return Err(record.into()),
-        Err(failure) => RunResult::failed(failure, &spawnfile),
+        Err(failure) => RunResult::failed(failure, &spawnfile, &spawnargs),
     };
-    let value = result.into_value(spawnargs.get(1..).unwrap_or_default());
+    let encoded = value::to_vec(&result).map_err(HostError::internal)?;
     let handle = caller
         .data_mut()
         .handles
-        .insert(Resource::SyncResult(Box::new(value)), false)?;
+        .insert(Resource::SyncResult(encoded.into()), false)?;
     guest_memory::write_u32(caller, out, handle.number())
 }
 
 fn sync_result(caller: &mut Caller<'_, IsolateState>, handle: u32, buffer: SizedBuffer) -> Result<()> {
-    let value = match caller.data().handles.get(Handle::from_guest(handle))? {
-        Resource::SyncResult(value) => value::to_vec(&**value),
+    let encoded = match caller.data().handles.get(Handle::from_guest(handle))? {
+        Resource::SyncResult(encoded) => Arc::clone(encoded),
         _ => return Err(ErrorRecord::new(ErrorCode::Einval, format!("handle {handle} is no result")).into()),
     };
-    buffer.write(caller, &value.map_err(HostError::internal)?)
+    buffer.write(caller, &encoded)
 }
 
 fn start_error(caller: &mut Caller<'_, IsolateState>, handle: u32, buffer: SizedBuffer) -> Result<()> {
@@ -245,8 +246,8 @@ async fn kill_tree(
     let (count, tree) = park(caller, async move { tree::kill(&process, signal).await }).await?;
     if grace_ms >= 0.0 && !tree.is_empty() {
         let grace = Duration::try_from_secs_f64(grace_ms / 1000.0).unwrap_or(Duration::MAX);
-        let group = std::sync::Arc::clone(&caller.data().shared.group);
-        let tasks = std::sync::Arc::clone(&group);
+        let group = Arc::clone(&caller.data().shared.group);
+        let tasks = Arc::clone(&group);
         tasks.processes.add(|number| {
             Tied::spawn(async move {
                 tree.end_after(grace).await;

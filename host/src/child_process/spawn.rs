@@ -17,7 +17,7 @@ use super::program::{Directory, Program, Resolved, Surroundings, WasmChild, c_pa
 use super::spawner::{self, Ended, Image, Started};
 use super::start_failure::StartFailure;
 use super::start_record::{Code, START_FD_VARIABLE, StartRecord};
-use super::stdio::{self, Plan};
+use super::stdio::{self, Plan, Pumps};
 use crate::handles::{Handle, Resource};
 use crate::ipc::{self, IpcChannel, Serialization};
 use crate::permissions::Permissions;
@@ -340,7 +340,7 @@ pub fn adopt(
         Err(failure) if failure.is_told_later() => {
             return adopt_failed(state, failure, spawnfile, spawnargs, &plan);
         }
-        Err(failure) => return Err(failure.record("spawn", &spawnfile)),
+        Err(failure) => return Err(failure.record("spawn", &spawnfile, &spawnargs)),
     };
     let pid = started.pid;
     let (process, reaper) = watch(started);
@@ -348,7 +348,7 @@ pub fn adopt(
     let channel = match plan.channel.take() {
         Some((ours, _)) => {
             let opened = IpcChannel::open(ours, serialization);
-            let opened = opened.map_err(|error| StartFailure::of(&error).record("spawn", &spawnfile))?;
+            let opened = opened.map_err(|error| StartFailure::of(&error).record("spawn", &spawnfile, &spawnargs))?;
             Some((opened.watch(), ipc::insert(state, opened, false)?))
         }
         None => None,
@@ -411,7 +411,7 @@ fn adopt_failed(
         true => vec![[0; 2]; plan.pipes.len()],
         false => stdio::insert(state, &plan.pipes)?,
     };
-    let failure = failure.record("spawn", &spawnfile);
+    let failure = failure.record("spawn", &spawnfile, &spawnargs);
     let child = ChildProcess {
         process: None,
         failure: Some(failure),
@@ -431,7 +431,7 @@ struct Watch {
     reaper: Reaper,
     timeout: Option<Timeout>,
     channel: Option<ipc::ChannelWatch>,
-    pumps: Vec<Tied>,
+    pumps: Pumps,
     place: Place,
     owner: Arc<IsolateShared>,
     child: Handle,
@@ -453,9 +453,7 @@ impl Watch {
         let arguments = [u64::from_ne_bytes(code.to_ne_bytes()), signal, 0];
         let record = EventRecord::new(EventKind::ChildExit, self.child.number(), arguments);
         self.owner.events.push_counted(record);
-        for pump in self.pumps {
-            pump.ended().await;
-        }
+        self.pumps.ended().await;
         self.owner.group.processes.remove(number);
     }
 }

@@ -25,8 +25,8 @@ impl StartFailure {
         )
     }
 
-    /// The error, of a start of `file` with `arguments` by the call `syscall`.
-    pub fn record(self, syscall: &str, file: &str) -> Box<ErrorRecord> {
+    /// The error, of a start of `file` by the call `syscall`; `arguments` are all it was given, its name first.
+    pub fn record(self, syscall: &str, file: &str, arguments: &[String]) -> Box<ErrorRecord> {
         match self {
             Self::Guest(record) => record,
             Self::System(errno) => {
@@ -36,6 +36,7 @@ impl StartFailure {
                     path: Some(file.to_owned()),
                     errno: Some(-errno),
                     syscall: Some(syscall.clone().into()),
+                    spawnargs: Some(arguments.iter().skip(1).cloned().collect()),
                     ..ErrorRecord::new(code, format!("{syscall} {code}"))
                 })
             }

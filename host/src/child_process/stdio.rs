@@ -31,8 +31,27 @@ pub struct Plan {
     pub channel: Option<(OwnedFd, RawFd)>,
     /// Numbers from 3 on that are streams.
     pub streams: Vec<RawFd>,
-    /// What moves bytes between the child and streams that are no descriptors. They end by themselves.
-    pub pumps: Vec<Tied>,
+    /// What moves bytes between the child and streams of the isolate that are no descriptors.
+    pub pumps: Pumps,
+}
+
+/// The tasks between a child and streams of the isolate.
+#[derive(Debug, Default)]
+pub struct Pumps {
+    /// Into the child; of no use after its end.
+    feed: Option<Tied>,
+    /// Out of the child: to the end of what it wrote.
+    drains: Vec<Tied>,
+}
+
+impl Pumps {
+    /// The child has ended: ready when all it wrote is where it belongs.
+    pub async fn ended(self) {
+        drop(self.feed);
+        for drain in self.drains {
+            drain.ended().await;
+        }
+    }
 }
 
 /// A pair of connected sockets, closed when a program begins.
@@ -115,12 +134,11 @@ impl Plan {
             return Ok(());
         }
         let (ours, theirs) = socket_pair().map_err(failed)?;
-        let pump = match fd {
-            0 => Tied::spawn(feed(state.stdio.stdin.stream.share(), ours)),
-            1 => Tied::spawn(drain(ours, state.stdio.stdout.clone())),
-            _ => Tied::spawn(drain(ours, state.stdio.stderr.clone())),
-        };
-        self.pumps.push(pump);
+        match fd {
+            0 => self.pumps.feed = Some(Tied::spawn(feed(state.stdio.stdin.stream.share(), ours))),
+            1 => self.pumps.drains.push(Tied::spawn(drain(ours, state.stdio.stdout.clone()))),
+            _ => self.pumps.drains.push(Tied::spawn(drain(ours, state.stdio.stderr.clone()))),
+        }
         self.add(theirs, index);
         Ok(())
     }

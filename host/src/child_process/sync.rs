@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use nodule_abi::error::ErrorRecord;
-use nodule_abi::value::{Object, Value};
+use nodule_abi::value::Value;
+use serde::Serialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
@@ -42,14 +43,16 @@ pub struct Run {
     pub kill_tree: bool,
 }
 
-/// What a run gave.
-#[derive(Debug, Default)]
+/// What a run gave, as Node's `spawnSync` gives it.
+#[derive(Debug, Default, Serialize)]
 pub struct RunResult {
+    /// 0 when it did not start.
     pid: u32,
-    /// By descriptor of the child: what came through its pipe.
-    output: Option<Vec<Option<Vec<u8>>>>,
+    /// By descriptor of the child: what came through its pipe, or null.
+    output: Value,
     status: Option<i32>,
-    signal: Option<i32>,
+    signal: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Box<ErrorRecord>>,
 }
 
@@ -65,49 +68,12 @@ impl Drop for KillOnDrop {
 
 impl RunResult {
     /// Of a run that did not start.
-    pub fn failed(failure: StartFailure, spawnfile: &str) -> Self {
+    pub fn failed(failure: StartFailure, spawnfile: &str, spawnargs: &[String]) -> Self {
         Self {
-            error: Some(failure.record(SYSCALL, spawnfile)),
+            output: Value::Null,
+            error: Some(failure.record(SYSCALL, spawnfile, spawnargs)),
             ..Self::default()
         }
-    }
-
-    /// As Node's `spawnSync` gives it; `spawnargs` are those behind the program.
-    pub fn into_value(self, spawnargs: &[String]) -> Value {
-        let mut result = Object::new();
-        result.insert("pid", self.pid);
-        let streams = |output: Vec<Option<Vec<u8>>>| {
-            let streams = output.into_iter().map(|bytes| bytes.map_or(Value::Null, Value::from));
-            Value::Array(streams.collect())
-        };
-        result.insert("output", self.output.map_or(Value::Null, streams));
-        result.insert("status", self.status.map_or(Value::Null, Value::from));
-        let signal = self.signal.map(|signal| match nodule_abi::signal::name(signal) {
-            Some(name) => Value::from(name),
-            None => Value::from(signal),
-        });
-        result.insert("signal", signal.unwrap_or(Value::Null));
-        if let Some(error) = self.error {
-            let arguments = spawnargs.iter().map(|word| Value::from(word.as_str()));
-            let mut record = Object::new();
-            record.insert("name", error.name.as_ref());
-            record.insert("message", error.message.as_str());
-            if let Some(code) = &error.code {
-                record.insert("code", code.as_ref());
-            }
-            if let Some(errno) = error.errno {
-                record.insert("errno", errno);
-            }
-            if let Some(syscall) = &error.syscall {
-                record.insert("syscall", syscall.as_ref());
-            }
-            if let Some(path) = &error.path {
-                record.insert("path", path.as_str());
-            }
-            record.insert("spawnargs", Value::Array(arguments.collect()));
-            result.insert("error", Value::Object(record));
-        }
-        Value::Object(result)
     }
 }
 
@@ -155,11 +121,13 @@ impl Run {
         let (ended, stop) = self.end(&process, &reaper, &bounds).await;
         let mut output = Vec::with_capacity(flows.len());
         for flow in flows {
-            output.push(match flow {
+            let bytes = match flow {
                 Some(flow) => flow.bytes().await,
                 None => None,
-            });
+            };
+            output.push(bytes.map_or(Value::Null, Value::from));
         }
+        std::mem::take(&mut self.prepared.plan.pumps).ended().await;
         let is_full = stop == Some(Stop::Full) || bounds.full.is_cancelled();
         let errno = match stop {
             Some(Stop::Late) => Some(libc::ETIMEDOUT),
@@ -167,14 +135,16 @@ impl Run {
         };
         let (status, signal) = match ended {
             Ended::Exited(code) => (Some(code), None),
-            Ended::Signalled(signal) => (None, Some(signal)),
+            // The realtime ones have no names.
+            Ended::Signalled(signal) => (None, Some(nodule_abi::signal::name(signal).unwrap_or("SIGRT"))),
         };
+        let Prepared { spawnfile, spawnargs, .. } = &self.prepared;
         RunResult {
             pid,
-            output: Some(output),
+            output: Value::Array(output),
             status,
             signal,
-            error: errno.map(|errno| StartFailure::System(errno).record(SYSCALL, &self.prepared.spawnfile)),
+            error: errno.map(|errno| StartFailure::System(errno).record(SYSCALL, spawnfile, spawnargs)),
         }
     }
 

@@ -55,3 +55,16 @@ impl IpcChannel {
 pub fn insert(_state: &mut IsolateState, _channel: IpcChannel, _referenced: bool) -> Result<Handle> {
     Err(nodule_abi::error::ErrorRecord::of(nodule_abi::error::ErrorCode::Enosys).into())
 }
+
+pub fn register(linker: &mut wasmtime::Linker<IsolateState>) -> wasmtime::Result<()> {
+    use wasmtime::{FuncType, Val, ValType};
+    for import in nodule_abi::imports::ipc::AREA.imports {
+        let params = import.params.iter().map(|_| ValType::I32);
+        let ty = FuncType::new(linker.engine(), params, [ValType::I32]);
+        linker.func_new("nodule:ipc/1", import.name, ty, |_, _, results| {
+            results[0] = Val::I32(38);
+            Ok(())
+        })?;
+    }
+    Ok(())
+}

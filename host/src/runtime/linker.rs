@@ -27,6 +27,7 @@ pub fn build(engine: &Engine) -> wasmtime::Result<Linker<IsolateState>> {
     diagnostics::imports::register(&mut linker)?;
     shared_memory::imports::register(&mut linker)?;
     child_process::imports::register(&mut linker)?;
+    crate::ipc::register(&mut linker)?;
     Ok(linker)
 }
 
