@@ -248,7 +248,7 @@ async fn kill_tree(
         let grace = Duration::try_from_secs_f64(grace_ms / 1000.0).unwrap_or(Duration::MAX);
         let group = Arc::clone(&caller.data().shared.group);
         let tasks = Arc::clone(&group);
-        tasks.processes.add(|number| {
+        tasks.processes.add(None, |number| {
             Tied::spawn(async move {
                 tree.end_after(grace).await;
                 group.processes.remove(number);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
@@ -155,24 +155,44 @@ pub struct Processes {
 #[derive(Debug, Default)]
 struct Tasks {
     last: u64,
-    running: HashMap<u64, Tied>,
+    running: HashMap<u64, Task>,
+}
+
+#[derive(Debug)]
+struct Task {
+    _task: Tied,
+    /// What it waits for, unless it is about something else.
+    process: Option<Arc<Process>>,
 }
 
 impl Processes {
     /// Adds a task, which gets the number to [remove](Self::remove) itself with.
-    pub fn add(&self, start: impl FnOnce(u64) -> Tied) {
-        let mut tasks = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn add(&self, process: Option<Arc<Process>>, start: impl FnOnce(u64) -> Tied) {
+        let mut tasks = self.lock();
         tasks.last += 1;
         let number = tasks.last;
-        let task = start(number);
+        let task = Task {
+            _task: start(number),
+            process,
+        };
         tasks.running.insert(number, task);
     }
 
     /// Forgets a task; the last thing it does.
     pub fn remove(&self, number: u64) {
-        let mut tasks = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let task = tasks.running.remove(&number);
-        drop(tasks);
+        let task = self.lock().running.remove(&number);
         drop(task);
+    }
+
+    /// The process that has this number now.
+    pub fn with_pid(&self, pid: u32) -> Option<Arc<Process>> {
+        let tasks = self.lock();
+        let mut processes = tasks.running.values().filter_map(|task| task.process.as_ref());
+        let process = processes.find(|process| process.pid == pid && process.live_pid().is_some());
+        process.map(Arc::clone)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tasks> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -355,7 +355,7 @@ pub fn adopt(
     };
     let child = state.handles.insert(
         Resource::ChildProcess(ChildProcess {
-            process: Some(process),
+            process: Some(Arc::clone(&process)),
             failure: None,
             spawnfile,
             spawnargs,
@@ -375,7 +375,7 @@ pub fn adopt(
         .shared
         .group
         .processes
-        .add(|number| Tied::spawn(watch.run(number)));
+        .add(Some(process), |number| Tied::spawn(watch.run(number)));
     Ok(Answer {
         child,
         pid,

@@ -136,8 +136,14 @@ impl Plan {
         let (ours, theirs) = socket_pair().map_err(failed)?;
         match fd {
             0 => self.pumps.feed = Some(Tied::spawn(feed(state.stdio.stdin.stream.share(), ours))),
-            1 => self.pumps.drains.push(Tied::spawn(drain(ours, state.stdio.stdout.clone()))),
-            _ => self.pumps.drains.push(Tied::spawn(drain(ours, state.stdio.stderr.clone()))),
+            1 => self
+                .pumps
+                .drains
+                .push(Tied::spawn(drain(ours, state.stdio.stdout.clone()))),
+            _ => self
+                .pumps
+                .drains
+                .push(Tied::spawn(drain(ours, state.stdio.stderr.clone()))),
         }
         self.add(theirs, index);
         Ok(())

@@ -138,7 +138,9 @@ impl Run {
             // The realtime ones have no names.
             Ended::Signalled(signal) => (None, Some(nodule_abi::signal::name(signal).unwrap_or("SIGRT"))),
         };
-        let Prepared { spawnfile, spawnargs, .. } = &self.prepared;
+        let Prepared {
+            spawnfile, spawnargs, ..
+        } = &self.prepared;
         RunResult {
             pid,
             output: Value::Array(output),

@@ -112,6 +112,8 @@ fn start(
             process.warnings = settings::warnings(&flags.warnings);
             process.deprecation = settings::deprecation(&flags.warnings);
             process.unhandled_rejections = settings::unhandled_rejections(&flags.warnings);
+            process.report_place_given =
+                flags.report.report_directory.is_some() || flags.report.report_filename.is_some();
             process.report = report;
             process.debug_port = debug_port;
             process.source_maps = settings::source_maps(&flags.engine);
