@@ -29,16 +29,24 @@
 //! ever read from is discarded, so that `'close'` can come.
 
 mod child;
+mod data;
+mod exec;
+mod exec_error;
 mod options;
 mod signal;
 mod state;
 mod stdio;
+mod sync;
 
 pub use crate::ipc::{Channel, SendHandle, SendOptions};
 pub use child::ChildProcess;
-pub use options::{ForkOptions, Serialization, Shell, SpawnOptions};
+pub use data::{Data, Encoding};
+pub use exec::{Exec, Output, exec, exec_file, exec_file_with, exec_with};
+pub use exec_error::{ExecCode, ExecError};
+pub use options::{ExecOptions, ForkOptions, Serialization, Shell, SpawnOptions, SpawnSyncOptions};
 pub use state::ExitStatus;
 pub use stdio::{Stdio, StdioList, StdioStream};
+pub use sync::{ExecSyncError, SpawnSyncResult, exec_file_sync, exec_sync, spawn_sync};
 
 use crate::error::Result;
 use options::Options;
@@ -53,7 +61,7 @@ use state::State;
 /// `ERR_ACCESS_DENIED` (`Run`, `ChildProcess`); `ERR_INVALID_ARG_VALUE`, `ERR_UNKNOWN_SIGNAL`, `ERR_OUT_OF_RANGE`,
 /// `ERR_IPC_ONE_PIPE` and others for bad options; what else the system says. Nothing is started then.
 pub fn spawn(command: &str, args: &[&str], options: SpawnOptions) -> Result<ChildProcess> {
-    start(command, args, options.0, false)
+    start(command, args, options.options, false)
 }
 
 /// Starts a wasm module as a process with a channel for messages (Node: `child_process.fork`). It runs in the host that
@@ -63,7 +71,7 @@ pub fn spawn(command: &str, args: &[&str], options: SpawnOptions) -> Result<Chil
 /// # Errors
 /// As [`spawn`]; `ERR_CHILD_PROCESS_IPC_REQUIRED` for a list of `stdio` without [`Stdio::Ipc`].
 pub fn fork(module_path: &str, args: &[&str], options: ForkOptions) -> Result<ChildProcess> {
-    start(module_path, args, options.0, true)
+    start(module_path, args, options.options, true)
 }
 
 fn start(file: &str, args: &[&str], mut options: Options, is_fork: bool) -> Result<ChildProcess> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use nodule_abi::value::Object;
 
+use super::data::Encoding;
 use super::signal;
 use super::stdio::{Stdio, StdioList};
 use crate::Value;
@@ -127,7 +128,7 @@ macro_rules! common_options {
             /// Working directory: a path or a `file:` URL. Default: this isolate's.
             #[must_use]
             pub fn cwd(mut self, directory: &str) -> Self {
-                self.0.set("cwd", directory);
+                self.options.set("cwd", directory);
                 self
             }
 
@@ -135,28 +136,28 @@ macro_rules! common_options {
             #[must_use]
             pub fn env<K: Into<String>, V: Into<String>>(mut self, variables: impl IntoIterator<Item = (K, V)>) -> Self {
                 let variables = variables.into_iter().map(|(key, value)| (key, Value::String(value.into())));
-                self.0.set("env", Value::object(variables));
+                self.options.set("env", Value::object(variables));
                 self
             }
 
             /// The user it runs as (`setuid`).
             #[must_use]
             pub fn uid(mut self, id: i32) -> Self {
-                self.0.set("uid", id);
+                self.options.set("uid", id);
                 self
             }
 
             /// The group it runs as (`setgid`).
             #[must_use]
             pub fn gid(mut self, id: i32) -> Self {
-                self.0.set("gid", id);
+                self.options.set("gid", id);
                 self
             }
 
             /// After this time it gets [`Self::kill_signal`]; zero stands for never. Default: never.
             #[must_use]
             pub fn timeout(mut self, time: Duration) -> Self {
-                self.0.set("timeout", whole_ms(time));
+                self.options.set("timeout", whole_ms(time));
                 self
             }
 
@@ -164,14 +165,14 @@ macro_rules! common_options {
             /// `SIGTERM`.
             #[must_use]
             pub fn kill_signal<'a>(mut self, signal: impl Into<Signal<'a>>) -> Self {
-                self.0.set("killSignal", signal::value(signal.into()));
+                self.options.set("killSignal", signal::value(signal.into()));
                 self
             }
 
             /// Timeout and abort end all processes below it, too (nodule only).
             #[must_use]
             pub fn kill_tree(mut self, is_wanted: bool) -> Self {
-                self.0.set("killTree", is_wanted);
+                self.options.set("killTree", is_wanted);
                 self
             }
 
@@ -179,35 +180,35 @@ macro_rules! common_options {
             /// isolate has (nodule only). Default: all this isolate has.
             #[must_use]
             pub fn permissions<S: Into<String>>(mut self, flags: impl IntoIterator<Item = S>) -> Self {
-                self.0.set_list("permissions", flags);
+                self.options.set_list("permissions", flags);
                 self
             }
 
             /// Ends it with this process, however that ends (nodule only).
             #[must_use]
             pub fn kill_on_parent_death(mut self, is_wanted: bool) -> Self {
-                self.0.set("killOnParentDeath", is_wanted);
+                self.options.set("killOnParentDeath", is_wanted);
                 self
             }
 
             /// Hides its window, on Windows.
             #[must_use]
             pub fn windows_hide(mut self, is_wanted: bool) -> Self {
-                self.0.set("windowsHide", is_wanted);
+                self.options.set("windowsHide", is_wanted);
                 self
             }
 
             /// Leaves arguments unquoted, on Windows.
             #[must_use]
             pub fn windows_verbatim_arguments(mut self, is_wanted: bool) -> Self {
-                self.0.set("windowsVerbatimArguments", is_wanted);
+                self.options.set("windowsVerbatimArguments", is_wanted);
                 self
             }
 
             /// Any option by Node's name, also one without a function here; the host checks it.
             #[must_use]
             pub fn option(mut self, name: &str, value: impl Into<Value>) -> Self {
-                self.0.set(name, value);
+                self.options.set(name, value);
                 self
             }
         }
@@ -221,7 +222,7 @@ macro_rules! stdio_options {
             /// What its descriptors are: one [`Stdio`] for 0 to 2, or a list with an entry for each.
             #[must_use]
             pub fn stdio(mut self, list: impl Into<StdioList>) -> Self {
-                self.0.set_stdio(list.into());
+                self.options.set_stdio(list.into());
                 self
             }
         }
@@ -235,14 +236,14 @@ macro_rules! command_options {
             /// What it sees as its `argv[0]`. Default: the command.
             #[must_use]
             pub fn argv0(mut self, name: &str) -> Self {
-                self.0.set("argv0", name);
+                self.options.set("argv0", name);
                 self
             }
 
             /// The shell that runs the command: `true` or a path.
             #[must_use]
             pub fn shell(mut self, shell: impl Into<Shell>) -> Self {
-                self.0.set("shell", shell.into());
+                self.options.set("shell", shell.into());
                 self
             }
         }
@@ -257,7 +258,7 @@ macro_rules! signal_options {
             /// the reason.
             #[must_use]
             pub fn signal(mut self, signal: &AbortSignal) -> Self {
-                self.0.signal = Some(signal.clone());
+                self.options.signal = Some(signal.clone());
                 self
             }
         }
@@ -271,7 +272,7 @@ macro_rules! channel_options {
             /// It leads a session and a process group of its own, and may go on after this process.
             #[must_use]
             pub fn detached(mut self, is_wanted: bool) -> Self {
-                self.0.set("detached", is_wanted);
+                self.options.set("detached", is_wanted);
                 self
             }
 
@@ -282,7 +283,28 @@ macro_rules! channel_options {
                     Serialization::Json => "json",
                     Serialization::Advanced => "advanced",
                 };
-                self.0.set("serialization", name);
+                self.options.set("serialization", name);
+                self
+            }
+        }
+    )*};
+}
+
+/// Setters of the forms that collect what the child writes.
+macro_rules! output_options {
+    ($($type:ident),*) => {$(
+        impl $type {
+            /// Bytes that are collected of a stream; with one more the child is ended. `None` is no limit. Default: 1 MiB.
+            #[must_use]
+            pub fn max_buffer(mut self, bytes: impl Into<Option<u32>>) -> Self {
+                self.options.set("maxBuffer", bytes.into().map_or(f64::INFINITY, f64::from));
+                self
+            }
+
+            /// Whether output is given as text or as bytes.
+            #[must_use]
+            pub fn encoding(mut self, encoding: impl Into<Encoding>) -> Self {
+                self.encoding = encoding.into();
                 self
             }
         }
@@ -291,37 +313,87 @@ macro_rules! channel_options {
 
 /// The options of [`spawn`](super::spawn). All are optional.
 #[derive(Clone, Debug, Default)]
-pub struct SpawnOptions(pub(super) Options);
+pub struct SpawnOptions {
+    pub(super) options: Options,
+}
 
 /// The options of [`fork`](super::fork). All are optional.
 #[derive(Clone, Debug, Default)]
-pub struct ForkOptions(pub(super) Options);
+pub struct ForkOptions {
+    pub(super) options: Options,
+}
 
-common_options!(SpawnOptions, ForkOptions);
-stdio_options!(SpawnOptions, ForkOptions);
-command_options!(SpawnOptions);
-signal_options!(SpawnOptions, ForkOptions);
+/// The options of [`exec`](super::exec) and [`exec_file`](super::exec_file). All are optional. Output is given as text at
+/// first; when it takes too long or writes too much its streams are closed before it gets the signal.
+#[derive(Clone, Debug)]
+pub struct ExecOptions {
+    pub(super) options: Options,
+    pub(super) encoding: Encoding,
+}
+
+impl Default for ExecOptions {
+    fn default() -> Self {
+        Self {
+            options: Options::default(),
+            encoding: Encoding::Utf8,
+        }
+    }
+}
+
+/// The options of [`spawn_sync`](super::spawn_sync), [`exec_sync`](super::exec_sync) and
+/// [`exec_file_sync`](super::exec_file_sync). All are optional. Output is given as bytes at first.
+#[derive(Clone, Debug)]
+pub struct SpawnSyncOptions {
+    pub(super) options: Options,
+    pub(super) encoding: Encoding,
+    pub(super) input: Option<Vec<u8>>,
+}
+
+impl Default for SpawnSyncOptions {
+    fn default() -> Self {
+        Self {
+            options: Options::default(),
+            encoding: Encoding::Buffer,
+            input: None,
+        }
+    }
+}
+
+common_options!(SpawnOptions, ForkOptions, ExecOptions, SpawnSyncOptions);
+stdio_options!(SpawnOptions, ForkOptions, SpawnSyncOptions);
+command_options!(SpawnOptions, ExecOptions, SpawnSyncOptions);
+signal_options!(SpawnOptions, ForkOptions, ExecOptions);
 channel_options!(SpawnOptions, ForkOptions);
+output_options!(ExecOptions, SpawnSyncOptions);
+
+impl SpawnSyncOptions {
+    /// What the process reads from its standard input. Default: nothing.
+    #[must_use]
+    pub fn input(mut self, input: impl Into<Vec<u8>>) -> Self {
+        self.input = Some(input.into());
+        self
+    }
+}
 
 impl ForkOptions {
     /// The executable that runs the module. Default: the host that runs this one, [`process::exec_path`].
     #[must_use]
     pub fn exec_path(mut self, path: &str) -> Self {
-        self.0.set("execPath", path);
+        self.options.set("execPath", path);
         self
     }
 
     /// Options for the executable, before the module. Default: this process's, [`process::exec_argv`].
     #[must_use]
     pub fn exec_argv<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
-        self.0.set_list("execArgv", arguments);
+        self.options.set_list("execArgv", arguments);
         self
     }
 
     /// Its standard streams are pipes instead of this process's. A choice of [`Self::stdio`] counts more.
     #[must_use]
     pub fn silent(mut self, is_wanted: bool) -> Self {
-        self.0.set("silent", is_wanted);
+        self.options.set("silent", is_wanted);
         self
     }
 }

@@ -266,14 +266,26 @@ impl State {
         });
     }
 
-    fn close_if_done(&self) {
+    fn close_if_done(self: &Rc<Self>) {
         let status = self.status.get();
         if let (Phase::Ended, 0, Some(status)) = (self.phase.get(), self.unread.get(), status) {
             self.phase.set(Phase::Closed);
             let waiting = self.waiting.with(std::mem::take);
             waiting.iter().for_each(|resolver| resolver.resolve(status));
+            let state = Rc::clone(self);
+            event_loop::next_tick(move || state.forget_listeners());
             self.close.emit(&status);
         }
+    }
+
+    /// No event of it comes any more, but for errors of late calls: what its listeners hold, often the child itself, is
+    /// given up.
+    fn forget_listeners(&self) {
+        self.spawn.remove_all();
+        self.end.messages().remove_all();
+        self.end.disconnects().remove_all();
+        self.exit.remove_all();
+        self.close.remove_all();
     }
 }
 
