@@ -1,30 +1,18 @@
 //! What a guest asks for, checked as Node checks it.
 
+mod entries;
+
 use std::time::Duration;
 
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 use nodule_abi::limits::{CHILD_ARGS_MAX, CHILD_STDIO_MAX};
 use nodule_abi::value::Value;
 
+pub use entries::{FileFlags, StdioEntry};
+use entries::{entry, invalid_stdio, word_entry};
+
 use crate::ipc::Serialization;
 use crate::process::js_text;
-
-/// One entry of `stdio`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StdioEntry {
-    /// A socket pair.
-    Pipe,
-    /// The message channel.
-    Ipc,
-    /// `/dev/null` for the first three, nothing for the others.
-    Ignore,
-    /// The parent's own.
-    Inherit,
-    /// A descriptor of the guest.
-    Fd(u32),
-    /// A stream handle of the guest.
-    Handle(u32),
-}
 
 /// What only `fork` has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -367,44 +355,6 @@ impl<'a> Options<'a> {
             (_, Form::Sync) => Err(ErrorRecord::of(ErrorCode::IpcSyncFork).into()),
             (_, Form::Async) => Err(ErrorRecord::of(ErrorCode::IpcOnePipe).into()),
         }
-    }
-}
-
-fn invalid_stdio(value: &Value) -> Box<ErrorRecord> {
-    ErrorRecord::invalid_arg_value("stdio", "is invalid", &shown(value)).into()
-}
-
-fn word_entry(word: &str) -> Option<StdioEntry> {
-    match word {
-        "pipe" | "overlapped" => Some(StdioEntry::Pipe),
-        "ipc" => Some(StdioEntry::Ipc),
-        "ignore" => Some(StdioEntry::Ignore),
-        "inherit" => Some(StdioEntry::Inherit),
-        _ => None,
-    }
-}
-
-fn entry(index: usize, value: &Value, form: Form) -> Result<StdioEntry> {
-    match value {
-        Value::Undefined | Value::Null if index < 3 => Ok(StdioEntry::Pipe),
-        Value::Undefined | Value::Null => Ok(StdioEntry::Ignore),
-        Value::String(word) => match (word_entry(word), form) {
-            (Some(entry), _) => Ok(entry),
-            (None, Form::Async) => Err(ErrorRecord::new(
-                ErrorCode::InvalidSyncForkInput,
-                format!("{}: {}", ErrorCode::InvalidSyncForkInput.text(), js_text::quoted(word)),
-            )
-            .into()),
-            (None, Form::Sync) => Err(invalid_stdio(value)),
-        },
-        Value::Number(_) => {
-            let fd = value.as_u32().ok_or_else(|| invalid_stdio(value))?;
-            Ok(StdioEntry::Fd(fd))
-        }
-        other => match other.get("handle").and_then(Value::as_u32) {
-            Some(handle) => Ok(StdioEntry::Handle(handle)),
-            None => Err(invalid_stdio(other)),
-        },
     }
 }
 

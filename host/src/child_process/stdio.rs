@@ -3,13 +3,14 @@
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd, RawFd};
 
+use cap_std::fs::{OpenOptions, OpenOptionsExt as _};
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixStream;
 
-use super::options::StdioEntry;
+use super::options::{FileFlags, StdioEntry};
 use crate::handles::{Handle, Resource};
 use crate::runtime::IsolateState;
 use crate::spawn_tied::Tied;
@@ -102,6 +103,7 @@ impl Plan {
                 StdioEntry::Inherit => plan.inherit(state, u32::try_from(index).unwrap_or(u32::MAX), index)?,
                 StdioEntry::Fd(fd) => plan.inherit(state, *fd, index)?,
                 StdioEntry::Handle(handle) => plan.add(stream(state, *handle)?, index),
+                StdioEntry::File { path, flags } => plan.add(file(state, path, *flags)?, index),
             }
             plan.pipes.push(ours);
         }
@@ -160,6 +162,49 @@ fn stream(state: &IsolateState, handle: u32) -> Result<OwnedFd> {
         _ => None,
     };
     Ok(fd.ok_or_else(invalid)?)
+}
+
+/// A file inside a grant, opened for a child.
+fn file(state: &IsolateState, path: &str, flags: FileFlags) -> Result<OwnedFd> {
+    let cwd = state.process.cwd(&state.permissions)?;
+    let failed = |error: io::Error| -> Box<ErrorRecord> {
+        let code = ErrorCode::from_errno(error.raw_os_error().unwrap_or(libc::EIO));
+        ErrorRecord::system_path(code, "open", path, None).into()
+    };
+    let mut options = OpenOptions::new();
+    options
+        .read(flags.read)
+        .write(flags.write && !flags.append)
+        .append(flags.append)
+        .create(flags.create && !flags.exclusive)
+        .create_new(flags.exclusive)
+        .truncate(flags.truncate)
+        // Opening a pipe that nobody uses would wait.
+        .custom_flags(libc::O_NONBLOCK);
+    let readable = match flags.read {
+        true => Some(state.permissions.check_read(path, &cwd)?),
+        false => None,
+    };
+    let opened = match flags.write {
+        true => {
+            let place = state.permissions.check_write(path, &cwd)?;
+            place.dir().open_with(place.relative(), &options)
+        }
+        false => match readable {
+            Some(place) => place.dir().open_with(place.relative(), &options),
+            None => return Err(ErrorRecord::system(ErrorCode::Einval, "open").into()),
+        },
+    };
+    let file = opened.map_err(failed)?.into_std();
+    let is_regular = file.metadata().map_err(failed)?.is_file();
+    if !is_regular {
+        return Err(ErrorRecord::system_path(ErrorCode::Einval, "open", path, None).into());
+    }
+    // A child expects its streams to wait.
+    let fd = OwnedFd::from(file);
+    let flags = rustix::fs::fcntl_getfl(&fd).map_err(|error| failed(error.into()))?;
+    rustix::fs::fcntl_setfl(&fd, flags - OFlags::NONBLOCK).map_err(|error| failed(error.into()))?;
+    Ok(fd)
 }
 
 fn asynchronous(fd: OwnedFd) -> io::Result<UnixStream> {

@@ -7,8 +7,9 @@ abi! {
     /// `gid`, `serialization`, `shell`, `timeout`, `killSignal`, `windowsHide`, `windowsVerbatimArguments`; for the
     /// synchronous form `maxBuffer`; with `fork: true` (`file` is then the module) `execPath`, `execArgv`, `silent`; nodule's
     /// own are `permissions` (flags of grants to narrow to), `killOnParentDeath` and `killTree`. What is absent or undefined
-    /// has Node's default. An entry of `stdio` is a word of Node's, a descriptor of the guest (0 to 2, or one of a file),
-    /// `{handle}` with a stream of the area `stdio`, or null.
+    /// has Node's default. An entry of `stdio` is a word of Node's, a descriptor of the process (0 to 2, or one its own
+    /// parent gave it), `{handle}` with a stream of the area `stdio`, `{file, flags}` with a path and Node's flags (`r`, `a`,
+    /// `wx`…) for a file inside the grants, or null.
     area child_process version 1 from "nodule:child_process/1" {
         /// Starts a process; parks the isolate until it runs or it is known that it cannot. Needs the grant `run` for a
         /// program of the system, `child` for a module. Writes 3 numbers to `result`: handle of the child; its pid, 0 when it
