@@ -48,6 +48,7 @@ pub use stdout::{Output, stderr, stdout};
 pub use usage::*;
 pub use warnings::{Warning, WarningOptions, emit_warning};
 
+use crate::child_process::ChildProcess;
 use crate::error::{Error, Result};
 use crate::stream::{Readable, Writable};
 use crate::{Value, event_loop, sys, timers, uncaught};
@@ -187,7 +188,7 @@ macro_rules! refable {
     )*};
 }
 
-refable! { timers::Timeout, timers::Immediate, timers::Interval, Stdin, Readable, Writable, Channel }
+refable! { timers::Timeout, timers::Immediate, timers::Interval, Stdin, Readable, Writable, Channel, ChildProcess }
 
 /// Lets `resource` keep the isolate alive (Node: `process.ref`).
 pub fn ref_(resource: &impl Refable) {

@@ -59,10 +59,15 @@ pub(crate) fn kill(child: u32, signal: i32) -> Result<bool> {
     check(outcome).map(|()| true)
 }
 
-/// Sends a signal to the child and all below it; gives how many got it. `grace_ms` < 0 for none.
+/// Sends a signal to the child and all below it; gives how many got it, none when the child has ended. `grace_ms` < 0 for
+/// none.
 pub(crate) fn kill_tree(child: u32, signal: i32, grace_ms: f64) -> Result<u32> {
-    let [count] = fill(|out| import!(child_process::kill_tree(child, signal, grace_ms, out)))?;
-    Ok(count)
+    let mut count = 0;
+    let outcome = import!(child_process::kill_tree(child, signal, grace_ms, &mut count));
+    if is(outcome, ErrorCode::Esrch) {
+        return Ok(0);
+    }
+    check(outcome).map(|()| count)
 }
 
 /// Says that there is no input.

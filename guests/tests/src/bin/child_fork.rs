@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nodule_guest_tests::children::{Counter, Request, ended, fields, myself, trace, trace_events};
+use nodule_guest_tests::children::{Counter, Request, fields, myself, trace, trace_events};
 use nodule_sdk::child_process::{self, ChildProcess, ForkOptions, SendOptions};
 use nodule_sdk::value::{BigInt, Date};
 use nodule_sdk::{Error, Result, Value, process, timers};
@@ -178,120 +178,127 @@ async fn pressure(child: &ChildProcess) -> Result<()> {
     Ok(())
 }
 
-async fn parent(request: &Request) -> Result<()> {
-    let arguments: Vec<&str> = request.words.iter().skip(1).map(String::as_str).collect();
-    match request.word(0) {
-        "echo" => {
-            let child = fork(&["echo"], request)?;
-            trace(&child);
-            let hang_up = child.clone();
-            child.on_message(move |text: String| {
-                println!("message {text}");
-                if text == "two" {
-                    hang_up.disconnect().unwrap();
-                    println!("disconnected connected={}", hang_up.connected());
-                }
-            });
-            println!("send {:?} {:?}", child.send("one")?, child.send("two")?);
+/// Answers of a child: the first `count` numbers are sent to it, and it is left after `last`.
+fn numbers(child: &ChildProcess, count: u64, last: u64) -> Result<()> {
+    let hang_up = child.clone();
+    child.on_message(move |number: u64| {
+        println!("message {number}");
+        if number == last {
+            hang_up.disconnect().unwrap();
         }
-        "last_words" => {
-            let child = fork(&[&["last_words"], arguments.as_slice()].concat(), request)?;
+    });
+    (0..count).try_for_each(|number| child.send(&number).map(drop))
+}
+
+fn echo(child: &ChildProcess) -> Result<()> {
+    trace(child);
+    let hang_up = child.clone();
+    child.on_message(move |text: String| {
+        println!("message {text}");
+        if text == "two" {
+            hang_up.disconnect().unwrap();
+            println!("disconnected connected={}", hang_up.connected());
+        }
+    });
+    println!("send {:?} {:?}", child.send("one")?, child.send("two")?);
+    Ok(())
+}
+
+/// The listener fails on every other message.
+fn failing(child: &ChildProcess) -> Result<()> {
+    process::on_uncaught_exception(|error, _| println!("caught {}", error.message()));
+    let hang_up = child.clone();
+    child.on_message(move |number: u32| {
+        process::next_tick(move || println!("tick after {number}"));
+        if number == 5 {
+            hang_up.disconnect().unwrap();
+        }
+        assert!(number % 2 == 0, "odd {number}");
+        println!("message {number}");
+    });
+    (0..6).try_for_each(|number: u32| child.send(&number).map(drop))
+}
+
+fn mismatch(child: &ChildProcess) -> Result<()> {
+    child.on_error(|error| println!("error {} {}", error.name(), error.code().unwrap_or("-")));
+    let hang_up = child.clone();
+    child.on_message(move |number: u32| {
+        println!("message {number}");
+        hang_up.disconnect().unwrap();
+    });
+    child.send("no number")?;
+    child.send(&5)?;
+    Ok(())
+}
+
+fn callback(child: &ChildProcess) -> Result<()> {
+    let hang_up = child.clone();
+    let options = SendOptions::new().callback(move |result| {
+        println!("written {}", result.is_ok());
+        hang_up.disconnect().unwrap();
+    });
+    child.send_with("a message", options)?;
+    println!("called");
+    Ok(())
+}
+
+/// The scenarios whose child has another part than to send everything back.
+fn with_part(request: &Request) -> Result<()> {
+    let words: Vec<&str> = request.words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["last_words" | "async", ..] => {
+            let child = fork(&words, request)?;
             expect_in_order(&child);
             trace(&child);
         }
-        "unheard" => trace(&fork(&["last_words", "return", "5", "10"], request)?),
-        "late" => {
-            let child = fork(&[&["late"], arguments.as_slice()].concat(), request)?;
+        ["unheard", ..] => trace(&fork(&["last_words", "return", "5", "10"], request)?),
+        ["late", ..] => {
+            let child = fork(&words, request)?;
             trace_events(&child);
-            let hang_up = child.clone();
-            child.on_message(move |number: u32| {
-                println!("message {number}");
-                if number == 2 {
-                    hang_up.disconnect().unwrap();
-                }
-            });
-            (0..3).try_for_each(|number: u32| child.send(&number).map(drop))?;
+            numbers(&child, 3, 2)?;
         }
-        "failing" => {
-            process::on_uncaught_exception(|error, _| println!("caught {}", error.message()));
-            let child = fork(&["echo"], request)?;
-            let hang_up = child.clone();
-            child.on_message(move |number: u32| {
-                process::next_tick(move || println!("tick after {number}"));
-                if number == 5 {
-                    hang_up.disconnect().unwrap();
-                }
-                assert!(number % 2 == 0, "odd {number}");
-                println!("message {number}");
-            });
-            (0..6).try_for_each(|number: u32| child.send(&number).map(drop))?;
-        }
-        "failing_child" => {
-            let child = fork(&["failing"], request)?;
-            let hang_up = child.clone();
-            child.on_message(move |number: u64| {
-                println!("message {number}");
-                if number == 8 {
-                    hang_up.disconnect().unwrap();
-                }
-            });
-            (0..9).try_for_each(|number: u64| child.send(&number).map(drop))?;
-        }
-        "mismatch" => {
-            let child = fork(&["echo"], request)?;
-            child.on_error(|error| println!("error {} {}", error.name(), error.code().unwrap_or("-")));
-            let hang_up = child.clone();
-            child.on_message(move |number: u32| {
-                println!("message {number}");
-                hang_up.disconnect().unwrap();
-            });
-            child.send("no number")?;
-            child.send(&5)?;
-        }
-        "kinds" => kinds(&fork(&["echo"], request)?)?,
+        ["failing_child", ..] => numbers(&fork(&["failing"], request)?, 9, 8)?,
+        ["signal" | "listen", ..] => trace_events(&fork(&words, request)?),
+        _ => println!("unknown scenario {words:?}"),
+    }
+    Ok(())
+}
+
+async fn parent(request: &Request) -> Result<()> {
+    let echo_child = || fork(&["echo"], request);
+    match request.word(0) {
+        "echo" => echo(&echo_child()?),
+        "failing" => failing(&echo_child()?),
+        "mismatch" => mismatch(&echo_child()?),
+        "kinds" => kinds(&echo_child()?),
+        "callback" => callback(&echo_child()?),
         "closed" => {
-            let child = fork(&["echo"], request)?;
+            let child = echo_child()?;
             trace_events(&child);
-            closed(&child)?;
+            closed(&child)
         }
         "closed_unheard" => {
-            let child = fork(&["echo"], request)?;
+            let child = echo_child()?;
             child.disconnect()?;
             println!(
                 "again {}",
                 child.disconnect().err().as_ref().and_then(Error::code).unwrap_or("ok")
             );
+            Ok(())
         }
-        "callback" => {
-            let child = fork(&["echo"], request)?;
-            let hang_up = child.clone();
-            let options = SendOptions::new().callback(move |result| {
-                println!("written {}", result.is_ok());
-                hang_up.disconnect().unwrap();
-            });
-            child.send_with("a message", options)?;
-            println!("called");
-        }
-        "big" => big(&fork(&["echo"], request)?, request.word(1).parse()?).await?,
-        "pressure" => pressure(&fork(&["echo"], request)?).await?,
-        "async" => {
-            let child = fork(&[&["async"], arguments.as_slice()].concat(), request)?;
-            expect_in_order(&child);
-            child.on_exit(|code, signal| println!("exit {}", ended(code, signal)));
-        }
-        "signal" => trace_events(&fork(&[&["signal"], arguments.as_slice()].concat(), request)?),
+        "big" => big(&echo_child()?, request.word(1).parse()?).await,
+        "pressure" => pressure(&echo_child()?).await,
         "unref" => {
-            let child = fork(&["echo"], request)?;
+            let child = echo_child()?;
             child.unref();
             if let Some(channel) = child.channel() {
                 channel.unref();
                 println!("has_ref {}", channel.has_ref());
             }
+            Ok(())
         }
-        "listen" => trace_events(&fork(&[&["listen"], arguments.as_slice()].concat(), request)?),
-        other => println!("unknown scenario {other}"),
+        _ => with_part(request),
     }
-    Ok(())
 }
 
 #[nodule_sdk::main]
