@@ -368,7 +368,7 @@ pub fn signal(value: &Value) -> Result<i32> {
         Err(ErrorRecord::new(ErrorCode::UnknownSignal, message).into())
     };
     match value {
-        Value::String(name) => match nodule_abi::signal::number(name) {
+        Value::String(name) => match nodule_abi::signal::number(&name.to_ascii_uppercase()) {
             Some(number) if number < 65 => Ok(number),
             _ => unknown(name),
         },
