@@ -66,6 +66,7 @@ pub mod exit_code;
 mod guest_memory;
 mod handles;
 mod host_error;
+mod ipc;
 pub mod locks;
 mod messaging;
 pub mod os;

@@ -162,7 +162,9 @@ fn detach(state: &mut IsolateState, handle: Handle) -> Result<Transferred> {
         | Resource::Broadcast(_)
         | Resource::Worker(_)
         | Resource::ThreadMessage(_)
-        | Resource::Reply(_) => Err(data_clone(format!("{handle} could not be cloned."))),
+        | Resource::Reply(_)
+        | Resource::IpcChannel(_)
+        | Resource::NativeHandle(_) => Err(data_clone(format!("{handle} could not be cloned."))),
     }
 }
 

@@ -100,7 +100,7 @@ pub struct ProcessState {
     /// The code to end with.
     pub exit_code: ExitCode,
     /// Prints warnings.
-    pub warnings: WarningPrinter,
+    pub warnings: Arc<WarningPrinter>,
     /// Deprecation flags, changed by the guest.
     pub deprecation: DeprecationFlags,
     /// Failures of tasks nobody awaits.
@@ -168,7 +168,7 @@ impl ProcessState {
             exec_path,
             main_module,
             exit_code: ExitCode::default(),
-            warnings: WarningPrinter::new(options.warnings),
+            warnings: Arc::new(WarningPrinter::new(options.warnings)),
             deprecation: options.deprecation,
             unhandled_rejections: options.unhandled_rejections,
             report_place: if options.report_place_given {
