@@ -12,12 +12,16 @@
 //! | `task` | reads, and writes what could not be written at once |
 //! | `channel` | a channel as its isolate holds it |
 //! | `linger` | channels that nobody holds any more and that are not sent out yet |
+//! | `inherited` | the channel to the parent |
 //! | `native_handle` | sockets and servers that come and go with messages |
 //! | `warner` | warns of handles that were lost |
+//! | `imports` | what guests call |
 
 mod channel;
 mod descriptors;
 mod events;
+pub(crate) mod imports;
+mod inherited;
 mod internal;
 mod linger;
 mod native_handle;
@@ -32,6 +36,7 @@ mod wire;
 
 #[allow(unused_imports, reason = "what child processes are started with")]
 pub(crate) use channel::{ChannelWatch, IpcChannel, Reference, insert};
+pub(crate) use inherited::{ChannelSeed, is_channel_variable, open_parent_channel, parent_channel_attribute};
 pub(crate) use linger::finish_sends;
 pub(crate) use native_handle::NativeHandle;
 #[allow(unused_imports, reason = "what child processes are started with")]

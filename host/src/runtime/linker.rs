@@ -7,7 +7,7 @@ use wasmtime::{Engine, InstancePre, Linker, Module, UnknownImportError};
 use super::module_error::ModuleError;
 use super::state::IsolateState;
 use crate::{
-    diagnostics, error_area, event_loop, locks, messaging, os, process, shared_memory, stdio, timers, wasi,
+    diagnostics, error_area, event_loop, ipc, locks, messaging, os, process, shared_memory, stdio, timers, wasi,
     worker_threads,
 };
 
@@ -24,6 +24,7 @@ pub fn build(engine: &Engine) -> wasmtime::Result<Linker<IsolateState>> {
     process::imports::register(&mut linker)?;
     messaging::imports::register(&mut linker)?;
     worker_threads::imports::register(&mut linker)?;
+    ipc::imports::register(&mut linker)?;
     diagnostics::imports::register(&mut linker)?;
     shared_memory::imports::register(&mut linker)?;
     Ok(linker)
