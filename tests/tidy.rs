@@ -27,6 +27,8 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
         "a slice of a window that nobody else has",
     ),
     ("host/src/guest_memory.rs", "copies by checked raw pointers"),
+    ("host/src/ipc/descriptors.rs", "registers descriptors"),
+    ("host/src/ipc/inherited.rs", "takes over a descriptor of the parent"),
     ("host/src/process/execve.rs", "gives fds of the process away"),
     ("host/src/process/signals.rs", "signal handlers"),
     ("host/src/process/title.rs", "overwrites the argument area"),

@@ -12,6 +12,8 @@ use super::reports::ReportPlace;
 use super::signals::{Side, SignalListener};
 use super::warnings::{DeprecationFlags, WarningOptions, WarningPrinter};
 use super::{abort::AbortRequest, title};
+use crate::handles::Handle;
+use crate::ipc::ChannelSeed;
 use crate::permissions::Permissions;
 use crate::runtime::{ControlRequest, IsolateRole, IsolateShared, Module};
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
@@ -77,6 +79,8 @@ pub struct ProcessOptions {
     pub env_store: Option<EnvStore>,
     /// A working directory of its own, as the guest names it. Default: the process's.
     pub own_cwd: Option<PathBuf>,
+    /// The channel to its parent process.
+    pub(crate) channel: Option<ChannelSeed>,
 }
 
 /// Node's default debug port.
@@ -113,6 +117,8 @@ pub struct ProcessState {
     pub debug_port: u16,
     /// Source lines in backtraces.
     pub source_maps: bool,
+    /// The channel to the parent process.
+    pub(crate) channel: Option<Handle>,
     /// Loaded side modules.
     pub side_modules: SideModules,
     /// A working directory of its own.
@@ -179,6 +185,7 @@ impl ProcessState {
             report: options.report,
             debug_port: options.debug_port.unwrap_or(DEBUG_PORT_DEFAULT),
             source_maps: options.source_maps.unwrap_or(true),
+            channel: None,
             side_modules: SideModules::default(),
             own_cwd: options.own_cwd,
             role,

@@ -16,6 +16,7 @@ use super::error::CliError;
 use super::progress::Progress;
 use super::size;
 use crate::exit_code::ExitCode;
+use crate::ipc::{ChannelSeed, finish_sends};
 use crate::runtime::{ExitStatus, Host, IsolateBuilder, IsolateRole, Limits, Module, ModuleError};
 use crate::stdio::{Input, Output, finish_writes};
 use flags::{EngineFlags, RunFlags};
@@ -49,6 +50,7 @@ pub fn is_verbose() -> bool {
 /// Runs a module to its end. `exec_argv` are the options as typed.
 pub fn run(flags: RunFlags, exec_argv: Vec<OsString>, form: Form) -> Result<ExitCode, CliError> {
     start_log(&flags.engine)?;
+    let channel = parent_channel();
     if let Some(directory) = &flags.environment.cwd {
         std::env::set_current_dir(directory)
             .map_err(|error| CliError::file("cannot change to the directory", directory, &error))?;
@@ -87,6 +89,7 @@ pub fn run(flags: RunFlags, exec_argv: Vec<OsString>, form: Form) -> Result<Exit
             process.report = report;
             process.debug_port = debug_port;
             process.source_maps = settings::source_maps(&flags.engine);
+            process.channel = channel;
         });
     if let Some(entry) = flags.environment.entry {
         isolate = isolate.entry(entry);
@@ -94,6 +97,14 @@ pub fn run(flags: RunFlags, exec_argv: Vec<OsString>, form: Form) -> Result<Exit
     let threads = settings::threads(&flags.engine, module.makes_workers());
     let status = run_to_end(isolate, threads)?;
     exit_code(&status)
+}
+
+/// The channel to the parent process, if that opened one. A guest can do without, so what is none is told and left.
+fn parent_channel() -> Option<ChannelSeed> {
+    ChannelSeed::from_environment().unwrap_or_else(|reason| {
+        eprintln!("nodule: there is no channel to the parent process: {reason}");
+        None
+    })
 }
 
 fn texts<'a>(words: impl Iterator<Item = &'a OsString>, what: &str) -> Result<Vec<String>, CliError> {
@@ -239,7 +250,7 @@ fn run_to_end(isolate: IsolateBuilder, threads: usize) -> Result<ExitStatus, Cli
             .spawn()
             .map_err(|error| CliError::usage(error.message.clone()))?;
         let status = isolate.join().await;
-        finish_writes(FINISH_WRITES_LIMIT).await;
+        tokio::join!(finish_writes(FINISH_WRITES_LIMIT), finish_sends());
         Ok(status)
     });
     // A thread may wait in a read of stdin that never returns.
