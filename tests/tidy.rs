@@ -33,6 +33,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("host/src/inherited_fd.rs", "takes over descriptors by number"),
     ("host/src/readiness.rs", "watches borrowed descriptors"),
     ("host/src/guest_memory.rs", "copies by checked raw pointers"),
+    ("host/src/ipc/descriptors.rs", "registers descriptors"),
     ("host/src/process/execve.rs", "gives fds of the process away"),
     ("host/src/process/signals.rs", "signal handlers"),
     ("host/src/process/title.rs", "overwrites the argument area"),

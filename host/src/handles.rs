@@ -9,6 +9,7 @@ use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 use nodule_abi::resource::ResourceKind;
 
 use crate::child_process::ChildProcess;
+use crate::ipc::{IpcChannel, NativeHandle};
 use crate::locks::LockHandle;
 use crate::messaging::PortEnd;
 use crate::messaging::broadcast::Member;
@@ -107,6 +108,10 @@ pub enum Resource {
     ChildProcess(ChildProcess),
     /// What a synchronous run of a process gave, encoded.
     SyncResult(Arc<[u8]>),
+    /// One side of a channel between processes.
+    IpcChannel(IpcChannel),
+    /// A handle of the system that came with a message.
+    NativeHandle(NativeHandle),
 }
 
 impl Resource {
@@ -115,7 +120,8 @@ impl Resource {
         match self {
             Self::Timer { .. } => Some("Timeout"),
             Self::Stdin => Some(stdin),
-            Self::Reader(_) | Self::Writer(_) => Some("PipeWrap"),
+            Self::Reader(_) | Self::Writer(_) | Self::IpcChannel(_) => Some("PipeWrap"),
+            Self::NativeHandle(handle) => Some(handle.kind().resource_name()),
             Self::Port(_) => Some("MessagePort"),
             Self::Broadcast(_) => Some("BroadcastChannel"),
             Self::Worker(_) => Some("Worker"),
@@ -151,7 +157,9 @@ impl Resource {
             | Self::Reply(_)
             | Self::ChildProcess(_)
             | Self::SyncResult(_)
-            | Self::Wait(_) => None,
+            | Self::Wait(_)
+            | Self::IpcChannel(_)
+            | Self::NativeHandle(_) => None,
         }
     }
 }

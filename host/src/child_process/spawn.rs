@@ -19,7 +19,7 @@ use super::start_failure::StartFailure;
 use super::start_record::{Code, START_FD_VARIABLE, StartRecord};
 use super::stdio::{self, Plan, Pumps};
 use crate::handles::{Handle, Resource};
-use crate::ipc::{self, IpcChannel, Serialization};
+use crate::ipc::{self, IpcChannel, Reference, Serialization};
 use crate::permissions::Permissions;
 use crate::runtime::room::Place;
 use crate::runtime::{Host, IsolateShared, IsolateState, Module};
@@ -29,10 +29,6 @@ type Outcome<T> = std::result::Result<T, StartFailure>;
 
 /// How long a channel is read after the end of its process, when somebody below that holds it open.
 const CHANNEL_DRAIN: Duration = Duration::from_millis(500);
-
-/// The variables a child finds its channel by.
-const CHANNEL_FD_VARIABLE: &str = "NODE_CHANNEL_FD";
-const CHANNEL_MODE_VARIABLE: &str = "NODE_CHANNEL_SERIALIZATION_MODE";
 
 /// Variables of the host itself that its nodule children inherit: how it logs, and its own options.
 const INHERITED_VARIABLES: [&str; 5] = ["NODULE_LOG", "NODULE_OPTIONS", "RUST_BACKTRACE", "TZ", "TMPDIR"];
@@ -146,14 +142,14 @@ impl Prepared {
         let (program, argv) = match &self.program {
             Program::Native(native) => {
                 variables.clone_from(&self.env);
-                variables.retain(|(key, _)| key != CHANNEL_FD_VARIABLE && key != CHANNEL_MODE_VARIABLE);
+                variables.retain(|(key, _)| !ipc::is_channel_variable(key));
                 (c_path(&native.path)?, native.argv.clone())
             }
             Program::Wasm(child) => (c_path(Path::new("/proc/self/exe"))?, child.argv.clone()),
         };
         if let Some((_, number)) = &self.plan.channel {
-            variables.push((CHANNEL_FD_VARIABLE.into(), number.to_string()));
-            variables.push((CHANNEL_MODE_VARIABLE.into(), self.serialization.name().into()));
+            variables.push((ipc::FD_VARIABLE.into(), number.to_string()));
+            variables.push((ipc::SERIALIZATION_VARIABLE.into(), self.serialization.name().into()));
         }
         if let Some(wasm) = self.wasm.take() {
             let number = fds.iter().map(|(_, target)| *target).max().unwrap_or(2).max(2) + 1;
@@ -349,7 +345,7 @@ pub fn adopt(
         Some((ours, _)) => {
             let opened = IpcChannel::open(ours, serialization);
             let opened = opened.map_err(|error| StartFailure::of(&error).record("spawn", &spawnfile, &spawnargs))?;
-            Some((opened.watch(), ipc::insert(state, opened, false)?))
+            Some((opened.watch(), ipc::insert(state, opened, Reference::Ref)?))
         }
         None => None,
     };

@@ -179,6 +179,8 @@ fn close(state: &mut IsolateState, handle: Handle) -> Result<(), HostError> {
         Resource::SharedBuffer(_) | Resource::ArrayBuffer(_) | Resource::Wait(_) => {}
         // A child runs on.
         Resource::ChildProcess(_) | Resource::SyncResult(_) => {}
+        // What a channel accepted is still sent.
+        Resource::IpcChannel(_) | Resource::NativeHandle(_) => {}
     }
     Ok(())
 }

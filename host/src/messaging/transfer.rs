@@ -170,7 +170,9 @@ fn detach(state: &mut IsolateState, handle: Handle) -> Result<Transferred> {
         | Resource::ThreadMessage(_)
         | Resource::ChildProcess(_)
         | Resource::SyncResult(_)
-        | Resource::Reply(_) => Err(data_clone(format!("{handle} could not be cloned."))),
+        | Resource::Reply(_)
+        | Resource::IpcChannel(_)
+        | Resource::NativeHandle(_) => Err(data_clone(format!("{handle} could not be cloned."))),
     }
 }
 

@@ -14,6 +14,8 @@ use super::reports::ReportPlace;
 use super::signals::{Side, SignalListener};
 use super::warnings::{DeprecationFlags, WarningOptions, WarningPrinter};
 use super::{abort::AbortRequest, title};
+use crate::handles::Handle;
+use crate::ipc::ChannelSeed;
 use crate::permissions::Permissions;
 use crate::runtime::{ControlRequest, IsolateRole, IsolateShared, Module};
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
@@ -83,6 +85,8 @@ pub struct ProcessOptions {
     pub kills_orphans: bool,
     /// Descriptors from 3 on that its parent gave it, by number.
     pub streams: Arc<BTreeMap<u32, OwnedFd>>,
+    /// The channel to its parent process.
+    pub(crate) channel: Option<ChannelSeed>,
 }
 
 /// Node's default debug port.
@@ -106,7 +110,7 @@ pub struct ProcessState {
     /// The code to end with.
     pub exit_code: ExitCode,
     /// Prints warnings.
-    pub warnings: WarningPrinter,
+    pub warnings: Arc<WarningPrinter>,
     /// Deprecation flags, changed by the guest.
     pub deprecation: DeprecationFlags,
     /// Failures of tasks nobody awaits.
@@ -119,6 +123,8 @@ pub struct ProcessState {
     pub debug_port: u16,
     /// Source lines in backtraces.
     pub source_maps: bool,
+    /// The channel to the parent process.
+    pub(crate) channel: Option<Handle>,
     /// Loaded side modules.
     pub side_modules: SideModules,
     /// Whether child processes end with this one, unless they are detached.
@@ -178,7 +184,7 @@ impl ProcessState {
             exec_path,
             main_module,
             exit_code: ExitCode::default(),
-            warnings: WarningPrinter::new(options.warnings),
+            warnings: Arc::new(WarningPrinter::new(options.warnings)),
             deprecation: options.deprecation,
             unhandled_rejections: options.unhandled_rejections,
             report_place: if options.report_place_given {
@@ -189,6 +195,7 @@ impl ProcessState {
             report: options.report,
             debug_port: options.debug_port.unwrap_or(DEBUG_PORT_DEFAULT),
             source_maps: options.source_maps.unwrap_or(true),
+            channel: None,
             side_modules: SideModules::default(),
             kills_orphans: options.kills_orphans,
             streams: options.streams,

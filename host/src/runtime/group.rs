@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::code_budget::CodeBudget;
@@ -55,6 +55,8 @@ pub struct IsolateGroup {
     pub(crate) broadcasts: BroadcastNames,
     /// Its Web Locks.
     pub(crate) locks: LockTable,
+    /// Whether its main thread has a channel to a parent process.
+    pub(crate) has_parent_channel: AtomicBool,
 }
 
 impl Drop for IsolateGroup {

@@ -24,6 +24,7 @@ use crate::diagnostics::{
     SnapshotOptions,
 };
 use crate::handles::Handles;
+use crate::ipc;
 use crate::locks::LockClient;
 use crate::messaging::{self, MessagingState, PortEnd};
 use crate::permissions::Permissions;
@@ -267,6 +268,7 @@ impl IsolateBuilder {
     }
 
     pub(crate) fn into_store(self, shared: &Arc<IsolateShared>) -> Result<(Store<IsolateState>, Host)> {
+        let channel = self.process.channel.clone();
         let process = ProcessState::new(self.process, &self.module, &self.permissions, self.role)?;
         let wasi = wasi::context(&self.permissions, &process);
         let mut state = IsolateState {
@@ -300,6 +302,9 @@ impl IsolateBuilder {
         if let Some(port) = self.parent_port {
             // Given by its creator, so it is there however few it may have.
             state.threads.parent_port = Some(messaging::own_port(&mut state, port)?);
+        }
+        if let Some(channel) = channel {
+            ipc::open_parent_channel(&mut state, &channel)?;
         }
         let mut store = Store::new(self.host.engine(), state);
         store.limiter(|state| &mut state.limiter);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::{Pid, PidfdFlags};
 
 use super::flags::RunFlags;
-use super::{Setup, settings, start, start_log};
+use super::{Setup, parent_channel, settings, start, start_log};
 use crate::child_process::start_record::{Code, START_FD_VARIABLE, StartRecord};
 use crate::cli::error::CliError;
 use crate::exit_code::ExitCode;
@@ -59,6 +59,7 @@ pub fn run(flags: RunFlags, record: StartRecord) -> Result<ExitCode, CliError> {
         limits,
         kills_orphans: record.kills_orphans || flags.environment.kill_orphans,
         ends_with: record.ends_with,
+        channel: parent_channel(),
     };
     start(&host, &module, flags, setup, |process| {
         process.args = record.args;

@@ -17,6 +17,7 @@ use super::error::CliError;
 use super::progress::Progress;
 use super::size;
 use crate::exit_code::ExitCode;
+use crate::ipc::{ChannelSeed, finish_sends};
 use crate::permissions::Permissions;
 use crate::process::ProcessOptions;
 use crate::runtime::{ExitStatus, Host, IsolateBuilder, IsolateRole, Limits, Module, ModuleError};
@@ -68,6 +69,7 @@ pub fn run(flags: RunFlags, exec_argv: Vec<OsString>, form: Form) -> Result<Exit
         limits: settings::limits(&flags.limits),
         kills_orphans: flags.environment.kill_orphans,
         ends_with: None,
+        channel: parent_channel(),
     };
     let host = host(&flags)?;
     let module = load(&host, module, &flags.engine, form)?;
@@ -87,6 +89,8 @@ struct Setup {
     kills_orphans: bool,
     /// The process that this one ends with.
     ends_with: Option<u32>,
+    /// The channel to the parent process.
+    channel: Option<ChannelSeed>,
 }
 
 fn start(
@@ -119,6 +123,7 @@ fn start(
             process.source_maps = settings::source_maps(&flags.engine);
             process.kills_orphans = setup.kills_orphans;
             change(process);
+            process.channel = setup.channel;
         });
     if let Some(entry) = flags.environment.entry {
         isolate = isolate.entry(entry);
@@ -126,6 +131,14 @@ fn start(
     let threads = settings::threads(&flags.engine, module.makes_workers());
     let status = run_to_end(isolate, threads, setup.ends_with)?;
     exit_code(&status)
+}
+
+/// The channel to the parent process, if that opened one. A guest can do without, so what is none is told and left.
+fn parent_channel() -> Option<ChannelSeed> {
+    ChannelSeed::from_environment().unwrap_or_else(|reason| {
+        eprintln!("nodule: there is no channel to the parent process: {reason}");
+        None
+    })
 }
 
 fn texts<'a>(words: impl Iterator<Item = &'a OsString>, what: &str) -> Result<Vec<String>, CliError> {
@@ -274,7 +287,7 @@ fn run_to_end(isolate: IsolateBuilder, threads: usize, ends_with: Option<u32>) -
             Some(parent) => child::join_with_parent(isolate, parent).await,
             None => isolate.join().await,
         };
-        finish_writes(FINISH_WRITES_LIMIT).await;
+        tokio::join!(finish_writes(FINISH_WRITES_LIMIT), finish_sends());
         Ok(status)
     });
     // A thread may wait in a read of stdin that never returns.

@@ -9,6 +9,7 @@ use nodule_abi::value::Value;
 
 use crate::cli::error::CliError;
 use crate::exit_code::ExitCode;
+use crate::ipc::is_channel_variable;
 use crate::permissions::Permissions;
 use crate::process::UnhandledRejections;
 use crate::process::env_file;
@@ -104,6 +105,8 @@ pub fn variables(flags: &EnvironmentFlags) -> Result<Vec<(String, String)>, CliE
     for text in &flags.env {
         let (key, value) = match text.split_once('=') {
             Some((key, value)) => (key, Some(value.to_owned())),
+            // What tells of the channel to the parent is for the host.
+            None if is_channel_variable(text) => continue,
             None => (text.as_str(), std::env::var(text).ok()),
         };
         if key.is_empty() {
