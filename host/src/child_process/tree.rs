@@ -185,7 +185,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_minds_the_signal_is_killed_after_the_grace() {
-        let (process, reaper) = shell("trap '' TERM; sleep 1000").await;
+        let (process, reaper) = shell("trap '' TERM; while :; do sleep 1000; done").await;
         grown(&process, 2).await;
         let (count, tree) = kill(&process, libc::SIGTERM).await;
         assert_eq!(count, 2);
