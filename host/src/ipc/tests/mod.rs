@@ -3,6 +3,7 @@
 mod channels;
 mod ends;
 mod framing;
+mod guests;
 mod handles;
 mod hostile;
 mod outbox;
