@@ -21,8 +21,16 @@ pub enum Stdio {
     Inherit,
     /// The channel for messages.
     Ipc,
-    /// A descriptor of this process: 0 to 2, or that of an open file.
+    /// A descriptor of this process: 0 to 2, or one that its own parent gave it.
     Fd(u32),
+    /// A file inside the grants, opened for the child with flags of Node (`r`, `r+`, `w`, `a`, `wx`…). The standard library's
+    /// descriptors of files exist only in this program, so that Node's `fs.openSync` has no place here.
+    File {
+        /// Its path.
+        path: String,
+        /// How it is opened.
+        flags: String,
+    },
     /// A stream that the child reads from in this process's stead.
     Readable(Readable),
     /// A stream that the child writes to.
@@ -30,6 +38,14 @@ pub enum Stdio {
 }
 
 impl Stdio {
+    /// A file inside the grants (Node: `fs.openSync(path, flags)` as an entry).
+    pub fn file(path: impl Into<String>, flags: impl Into<String>) -> Self {
+        Self::File {
+            path: path.into(),
+            flags: flags.into(),
+        }
+    }
+
     /// As the host takes it.
     fn value(&self) -> Value {
         let word = match self {
@@ -40,6 +56,9 @@ impl Stdio {
             Self::Inherit => "inherit",
             Self::Ipc => "ipc",
             Self::Fd(fd) => return (*fd).into(),
+            Self::File { path, flags } => {
+                return Value::object([("file", path.as_str()), ("flags", flags.as_str())]);
+            }
             Self::Readable(stream) => return Value::object([("handle", stream.raw_handle())]),
             Self::Writable(stream) => return Value::object([("handle", stream.raw_handle())]),
         };
@@ -130,6 +149,14 @@ impl StdioStream {
             writable: (to_write != 0).then(|| Writable::from_handle(to_write)),
         };
         (stream.readable.is_some() || stream.writable.is_some()).then_some(stream)
+    }
+
+    /// A descriptor that the parent of this process gave it.
+    pub(crate) fn inherited([to_read, to_write]: [u32; 2]) -> Self {
+        Self {
+            readable: Some(Readable::from_handle(to_read)),
+            writable: Some(Writable::from_handle(to_write)),
+        }
     }
 
     /// The stream of a pipe to a child that did not start.

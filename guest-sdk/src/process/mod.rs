@@ -43,7 +43,7 @@ pub(crate) use listeners::events;
 pub use listeners::*;
 pub use signals::on_signal;
 pub use signals::once_signal;
-pub use stdin::{Stdin, stdin};
+pub use stdin::{Stdin, stdin, stdio};
 pub use stdout::{Output, stderr, stdout};
 pub use usage::*;
 pub use warnings::{Warning, WarningOptions, emit_warning};

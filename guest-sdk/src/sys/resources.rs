@@ -82,6 +82,11 @@ pub(crate) fn open_stdin() -> Result<u32> {
     Ok(handle)
 }
 
+/// Opens a descriptor of the parent process: handles to read from and to write to.
+pub(crate) fn open_stdio(fd: u32) -> Result<[u32; 2]> {
+    fill(|out| import!(stdio::open(fd, out)))
+}
+
 /// Reads from a stream: `None` when nothing is there yet and a `Readable` event follows, `Some(0)` at the end.
 pub(crate) fn stream_read(handle: u32, buf: &mut [u8]) -> Result<Option<usize>> {
     let mut len = 0;

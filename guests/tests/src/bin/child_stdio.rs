@@ -1,9 +1,8 @@
 //! Descriptors of a child: `child_stdio <scenario>`. Commands run in `/bin/sh`.
 
-use std::os::fd::AsRawFd as _;
 use std::time::Duration;
 
-use nodule_guest_tests::children::{Counter, Request, ended, trace, trace_events};
+use nodule_guest_tests::children::{Counter, Request, ended, myself, trace, trace_events};
 use nodule_sdk::child_process::{self, ChildProcess, SpawnOptions, Stdio, StdioStream};
 use nodule_sdk::{Error, Result, process, timers};
 
@@ -69,16 +68,39 @@ async fn main() -> Result<()> {
             [Stdio::Ignore, Stdio::Fd(2), Stdio::Fd(1)],
         )?),
         "file" => {
-            let file = std::fs::File::create(request.word(1))?;
-            let fd = u32::try_from(file.as_raw_fd())?;
-            let status = shell("echo into the file", [Stdio::Ignore, Stdio::Fd(fd)])?
-                .wait()
-                .await?;
+            let log = || Stdio::file(request.word(1), "a");
+            let mut status = None;
+            for _ in 0..2 {
+                status = Some(shell("echo into the file", [Stdio::Ignore, log()])?.wait().await?);
+            }
+            let status = status.ok_or("nothing ran")?;
             println!(
                 "{} {:?}",
                 ended(status.code, status.signal),
                 std::fs::read_to_string(request.word(1))?
             );
+        }
+        // A module has the descriptor as a stream.
+        "module" if request.word(1) == "child" => {
+            let stream = process::stdio(4)?;
+            let (Some(input), Some(output)) = (stream.readable(), stream.writable()) else {
+                return Err(Error::new("the stream is not whole"));
+            };
+            println!("no such stream {:?}", process::stdio(5).err().as_ref().and_then(Error::code));
+            while let Some(line) = input.read_line().await? {
+                output.write(format!("got {line}\n"));
+            }
+            output.end();
+        }
+        "module" => {
+            let stdio = [Stdio::Ignore, Stdio::Inherit, Stdio::Inherit, Stdio::Ignore, Stdio::Pipe];
+            let options = SpawnOptions::new().stdio(stdio);
+            let child = child_process::spawn(&myself(), &["module", "child"], options)?;
+            trace(&child);
+            if let Some(stream) = child.stdio()[4].as_ref().and_then(StdioStream::writable) {
+                stream.write("one\ntwo\n");
+                stream.end();
+            }
         }
         // The output of one child is the input of another.
         "stream" => {
