@@ -86,14 +86,23 @@ async fn main() -> Result<()> {
             let (Some(input), Some(output)) = (stream.readable(), stream.writable()) else {
                 return Err(Error::new("the stream is not whole"));
             };
-            println!("no such stream {:?}", process::stdio(5).err().as_ref().and_then(Error::code));
+            println!(
+                "no such stream {:?}",
+                process::stdio(5).err().as_ref().and_then(Error::code)
+            );
             while let Some(line) = input.read_line().await? {
                 output.write(format!("got {line}\n"));
             }
             output.end();
         }
         "module" => {
-            let stdio = [Stdio::Ignore, Stdio::Inherit, Stdio::Inherit, Stdio::Ignore, Stdio::Pipe];
+            let stdio = [
+                Stdio::Ignore,
+                Stdio::Inherit,
+                Stdio::Inherit,
+                Stdio::Ignore,
+                Stdio::Pipe,
+            ];
             let options = SpawnOptions::new().stdio(stdio);
             let child = child_process::spawn(&myself(), &["module", "child"], options)?;
             trace(&child);
