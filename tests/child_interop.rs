@@ -113,18 +113,19 @@ fn handles_go_to_a_module_and_come_back() {
             child.send('server', server);
             child.once('message', () => child.on('message', back));
         });
+        let socket;
         const back = (message, handle) => {
             if (!message.kind) return;
             console.log('back', message.echo, message.kind);
             if (message.echo === 'server') return greet(handle);
             if (message.echo === 'socket') {
                 handle.end('through the child');
-                const socket = dgram.createSocket('udp4').bind(0, '127.0.0.1', () => child.send('datagrams', socket));
+                socket = dgram.createSocket('udp4').bind(0, '127.0.0.1', () => child.send('datagrams', socket));
                 return;
             }
             console.log('bound', handle.address().port > 0);
             handle.close();
-            server.close();
+            socket.close();
             child.disconnect();
         };
         // The listener that came back accepts; what it accepts goes through the child, too.
