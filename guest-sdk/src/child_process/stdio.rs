@@ -21,8 +21,15 @@ pub enum Stdio {
     Inherit,
     /// The channel for messages.
     Ipc,
-    /// A descriptor of this process: 0 to 2, or that of an open file.
+    /// A descriptor of this process: 0 to 2, or one from 3 on that its own parent gave it.
     Fd(u32),
+    /// A file, see [`Self::file`].
+    File {
+        /// Its path.
+        path: String,
+        /// How it is opened.
+        flags: String,
+    },
     /// A stream that the child reads from in this process's stead.
     Readable(Readable),
     /// A stream that the child writes to.
@@ -30,6 +37,22 @@ pub enum Stdio {
 }
 
 impl Stdio {
+    /// A file that the host opens for the child, with Node's flags (`r`, `r+`, `w`, `a`, `wx`, …) and within the grants:
+    /// files that this isolate has opened have no descriptor that another process could be given.
+    pub fn file(path: impl Into<String>, flags: impl Into<String>) -> Self {
+        Self::File {
+            path: path.into(),
+            flags: flags.into(),
+        }
+    }
+
+    /// The child has it now. What this isolate does not read itself is left to the child.
+    pub(super) fn hand_over(&self) {
+        if let Self::Readable(stream) = self {
+            stream.pause();
+        }
+    }
+
     /// As the host takes it.
     fn value(&self) -> Value {
         let word = match self {
@@ -40,6 +63,9 @@ impl Stdio {
             Self::Inherit => "inherit",
             Self::Ipc => "ipc",
             Self::Fd(fd) => return (*fd).into(),
+            Self::File { path, flags } => {
+                return Value::object([("file", path.as_str()), ("flags", flags.as_str())]);
+            }
             Self::Readable(stream) => return Value::object([("handle", stream.raw_handle())]),
             Self::Writable(stream) => return Value::object([("handle", stream.raw_handle())]),
         };
@@ -130,6 +156,14 @@ impl StdioStream {
             writable: (to_write != 0).then(|| Writable::from_handle(to_write)),
         };
         (stream.readable.is_some() || stream.writable.is_some()).then_some(stream)
+    }
+
+    /// The stream behind two handles that were opened.
+    pub(crate) fn opened([to_read, to_write]: [u32; 2]) -> Self {
+        Self {
+            readable: Some(Readable::from_handle(to_read)),
+            writable: Some(Writable::from_handle(to_write)),
+        }
     }
 
     /// The stream of a pipe to a child that did not start.
