@@ -45,6 +45,11 @@
 )]
 
 mod abi;
+mod child_exec;
+mod child_kill;
+mod child_spawn;
+mod child_stdio;
+mod children;
 mod diagnostics;
 mod engines;
 mod examples;
