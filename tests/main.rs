@@ -48,9 +48,14 @@
 )]
 
 mod abi;
+mod child_exec;
 mod child_fork;
 mod child_interop;
+mod child_kill;
 mod child_rounds;
+mod child_spawn;
+mod child_stdio;
+mod children;
 mod diagnostics;
 mod engines;
 mod examples;

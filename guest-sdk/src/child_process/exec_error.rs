@@ -59,7 +59,11 @@ impl ExecError {
     pub(super) fn new(failure: Failure, cmd: String, output: Output) -> Self {
         let (error, status, killed) = match failure {
             Failure::Error(error) => (error, None, false),
-            Failure::Ended { status, killed } => (Error::new(message(&cmd, &output.stderr)), status, killed),
+            // With the end of a line also where nothing follows, other than the synchronous forms: as in Node.
+            Failure::Ended { status, killed } => {
+                let message = format!("Command failed: {cmd}\n{}", output.stderr);
+                (Error::new(message), status, killed)
+            }
         };
         Self(Box::new(Fields {
             error,
@@ -122,7 +126,7 @@ impl ExecError {
     }
 }
 
-/// The message of the error of a command that ended.
+/// The message of the error of a command that was waited for.
 pub(super) fn message(cmd: &str, stderr: &Data) -> String {
     if stderr.is_empty() {
         format!("Command failed: {cmd}")

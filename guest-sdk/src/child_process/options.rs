@@ -18,7 +18,7 @@ pub(super) struct Options {
     /// What travels to the host, by Node's names.
     pub fields: Object,
     /// Keeps streams open until the child has them.
-    stdio: Vec<Stdio>,
+    pub stdio: Vec<Stdio>,
     pub signal: Option<AbortSignal>,
 }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::options::Options;
 use super::signal;
-use super::stdio::{self, StdioStream};
+use super::stdio::{self, Stdio, StdioStream};
 use crate::Value;
 use crate::abort::{self, AbortSignal};
 use crate::error::{Error, Result};
@@ -77,6 +77,7 @@ impl State {
         let pipes = stdio::pipes(&options.fields, is_fork);
         let fields = Value::Object(options.fields);
         let spawned = host::spawn(&fields, pipes.len())?;
+        options.stdio.iter().for_each(Stdio::hand_over);
         let facts = host::start_facts(spawned.child)?;
         let failure = match spawned.pid {
             0 => Some(host::start_error(spawned.child).map_or_else(|error| error, Error::from)),

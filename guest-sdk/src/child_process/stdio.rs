@@ -21,10 +21,9 @@ pub enum Stdio {
     Inherit,
     /// The channel for messages.
     Ipc,
-    /// A descriptor of this process: 0 to 2, or one that its own parent gave it.
+    /// A descriptor of this process: 0 to 2, or one from 3 on that its own parent gave it.
     Fd(u32),
-    /// A file inside the grants, opened for the child with flags of Node (`r`, `r+`, `w`, `a`, `wx`…). The standard library's
-    /// descriptors of files exist only in this program, so that Node's `fs.openSync` has no place here.
+    /// A file, see [`Self::file`].
     File {
         /// Its path.
         path: String,
@@ -38,11 +37,19 @@ pub enum Stdio {
 }
 
 impl Stdio {
-    /// A file inside the grants (Node: `fs.openSync(path, flags)` as an entry).
+    /// A file that the host opens for the child, with Node's flags (`r`, `r+`, `w`, `a`, `wx`, …) and within the grants:
+    /// files that this isolate has opened have no descriptor that another process could be given.
     pub fn file(path: impl Into<String>, flags: impl Into<String>) -> Self {
         Self::File {
             path: path.into(),
             flags: flags.into(),
+        }
+    }
+
+    /// The child has it now. What this isolate does not read itself is left to the child.
+    pub(super) fn hand_over(&self) {
+        if let Self::Readable(stream) = self {
+            stream.pause();
         }
     }
 
@@ -151,8 +158,8 @@ impl StdioStream {
         (stream.readable.is_some() || stream.writable.is_some()).then_some(stream)
     }
 
-    /// A descriptor that the parent of this process gave it.
-    pub(crate) fn inherited([to_read, to_write]: [u32; 2]) -> Self {
+    /// The stream behind two handles that were opened.
+    pub(crate) fn opened([to_read, to_write]: [u32; 2]) -> Self {
         Self {
             readable: Some(Readable::from_handle(to_read)),
             writable: Some(Writable::from_handle(to_write)),

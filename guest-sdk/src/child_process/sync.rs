@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::data::{Data, Encoding};
 use super::exec_error;
 use super::options::{Shell, SpawnSyncOptions};
+use super::stdio::Stdio;
 use crate::Value;
 use crate::error::{Error, Result};
 use crate::process;
@@ -93,6 +94,7 @@ pub fn spawn_sync(command: &str, args: &[&str], options: SpawnSyncOptions) -> Re
     options.name(command, args);
     options.warn_of_shell(args);
     let handle = host::spawn_sync(&Value::Object(options.fields), input.as_deref())?;
+    options.stdio.iter().for_each(Stdio::hand_over);
     let result = host::sync_result::<Raw>(handle);
     // It is open until here.
     let _ = sys::close(handle);

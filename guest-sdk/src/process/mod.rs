@@ -8,7 +8,7 @@
 //! | [`exit`], [`exit_value`], [`exit_code`], [`set_exit_code`], [`abort`], [`kill`] | ending and signalling |
 //! | [`on_exit`], [`on_before_exit`], [`on_uncaught_exception`], [`on_signal`], … | events |
 //! | [`mod@env`] | `process.env` |
-//! | [`stdin`], [`stdout`], [`stderr`] | standard streams |
+//! | [`stdin`], [`stdout`], [`stderr`], [`stdio()`] | standard streams, and others that the parent gave |
 //! | [`send`], [`on_message`], [`disconnect`], [`channel()`] | the channel to the parent |
 //! | [`report`], [`permission`], [`finalization`] | objects of the same names |
 //! | [`dlopen`] | `process.dlopen` for wasm side modules |
@@ -26,6 +26,7 @@ pub mod permission;
 pub mod report;
 pub(crate) mod signals;
 mod stdin;
+mod stdio;
 mod stdout;
 mod usage;
 mod warnings;
@@ -43,7 +44,8 @@ pub(crate) use listeners::events;
 pub use listeners::*;
 pub use signals::on_signal;
 pub use signals::once_signal;
-pub use stdin::{Stdin, stdin, stdio};
+pub use stdin::{Stdin, stdin};
+pub use stdio::stdio;
 pub use stdout::{Output, stderr, stdout};
 pub use usage::*;
 pub use warnings::{Warning, WarningOptions, emit_warning};

@@ -4,8 +4,6 @@ use std::cell::OnceCell;
 use std::ops::Deref;
 
 use super::stdout::own_fd;
-use crate::child_process::StdioStream;
-use crate::error::Result;
 use crate::stream::Readable;
 use crate::sys;
 
@@ -23,15 +21,6 @@ pub struct Stdin {
 pub fn stdin() -> Stdin {
     let stream = STDIN.with(|stdin| stdin.get_or_init(|| Readable::opened_by(sys::open_stdin)).clone());
     Stdin { stream }
-}
-
-/// The descriptor `fd`, from 3 on, that the parent process opened for this one with its option `stdio`. In Node it is used by
-/// its number; here numbers from 3 on are the granted directories of WASI (nodule only).
-///
-/// # Errors
-/// `EBADF` when there is none.
-pub fn stdio(fd: u32) -> Result<StdioStream> {
-    sys::open_stdio(fd).map(StdioStream::inherited)
 }
 
 impl Stdin {

@@ -82,9 +82,11 @@ pub(crate) fn open_stdin() -> Result<u32> {
     Ok(handle)
 }
 
-/// Opens a descriptor of the parent process: handles to read from and to write to.
+/// Opens a descriptor from the parent process: what to read from and what to write to.
 pub(crate) fn open_stdio(fd: u32) -> Result<[u32; 2]> {
-    fill(|out| import!(stdio::open(fd, out)))
+    let mut handles = [0; 2];
+    check(import!(stdio::open(fd, handles.as_mut_ptr())))?;
+    Ok(handles)
 }
 
 /// Reads from a stream: `None` when nothing is there yet and a `Readable` event follows, `Some(0)` at the end.

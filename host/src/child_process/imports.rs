@@ -10,7 +10,7 @@ use nodule_abi::value::{self, Object, Value};
 use wasmtime::{Caller, Linker};
 
 use super::ChildProcess;
-use super::options::{Form, Request, StdioEntry};
+use super::options::{Form, Request};
 use super::process::Timeout;
 use super::program::Resolved;
 use super::spawn::{self, Prepared};
@@ -122,7 +122,8 @@ async fn spawn(
         whole_tree: request.kill_tree,
     });
     let (spawnfile, spawnargs) = Resolved::names(&request, &caller.data().process);
-    let answer = match Prepared::new(caller.data(), &request) {
+    let prepared = Prepared::new(caller.data(), &request).and_then(Prepared::ready);
+    let answer = match prepared {
         Ok(mut prepared) => {
             let launched = park(caller, prepared.launch()).await?;
             spawn::adopt(caller.data_mut(), prepared, launched, timeout)?
@@ -130,7 +131,7 @@ async fn spawn(
         Err(failure) if failure.is_told_later() => {
             spawn::adopt_unstarted(caller.data_mut(), failure, (spawnfile, spawnargs), &request)?
         }
-        Err(failure) => return Err(failure.record("spawn", &spawnfile, &spawnargs).into()),
+        Err(failure) => return Err(failure.thrown("spawn").into()),
     };
     for (index, pair) in (0_u32..).zip(&answer.stdio) {
         guest_memory::write_u32(caller, stdio + index * 8, pair[0])?;
@@ -148,7 +149,7 @@ async fn spawn_sync(
     (options, options_len, input, input_len, out): (u32, u32, u32, u32, u32),
 ) -> Result<()> {
     guest_memory::check_writable(caller, out, 4)?;
-    let mut request = read_request(caller, (options, options_len), Form::Sync)?;
+    let request = read_request(caller, (options, options_len), Form::Sync)?;
     let max_total = caller.data().limits.max_memory_bytes;
     let input = match input_len {
         NO_INPUT => None,
@@ -159,11 +160,6 @@ async fn spawn_sync(
             u32::try_from(max_total).unwrap_or(u32::MAX),
         )?),
     };
-    if input.is_some()
-        && let Some(stdin) = request.stdio.first_mut()
-    {
-        *stdin = StdioEntry::Pipe;
-    }
     let state = caller.data();
     state.handles.check_room(1)?;
     let (spawnfile, spawnargs) = Resolved::names(&request, &state.process);

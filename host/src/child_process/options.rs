@@ -298,7 +298,11 @@ impl<'a> Options<'a> {
         let Some(value) = self.get("killSignal") else {
             return Ok(libc::SIGTERM);
         };
-        signal(value)
+        match signal(value)? {
+            // What only tests ends nothing.
+            0 => Err(unknown_signal("0")),
+            signal => Ok(signal),
+        }
     }
 
     #[allow(
@@ -358,15 +362,16 @@ impl<'a> Options<'a> {
     }
 }
 
+fn unknown_signal(shown: &str) -> Box<ErrorRecord> {
+    ErrorRecord::new(ErrorCode::UnknownSignal, format!("Unknown signal: {shown}")).into()
+}
+
 /// The number of a signal that a guest names or numbers.
 ///
 /// # Errors
 /// `ERR_UNKNOWN_SIGNAL`, `ERR_INVALID_ARG_TYPE`.
 pub fn signal(value: &Value) -> Result<i32> {
-    let unknown = |shown: &str| {
-        let message = format!("Unknown signal: {shown}");
-        Err(ErrorRecord::new(ErrorCode::UnknownSignal, message).into())
-    };
+    let unknown = |shown: &str| Err(unknown_signal(shown));
     match value {
         Value::String(name) => match nodule_abi::signal::number(&name.to_ascii_uppercase()) {
             Some(number) if number < 65 => Ok(number),

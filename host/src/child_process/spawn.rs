@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
+use nodule_abi::error::Result;
 use nodule_abi::event::{EventKind, EventRecord};
 use nodule_abi::limits::WORKER_MODULE_BYTES_MAX;
 
@@ -19,7 +19,7 @@ use super::start_failure::StartFailure;
 use super::start_record::{Code, START_FD_VARIABLE, StartRecord};
 use super::stdio::{self, Plan, Pumps};
 use crate::handles::{Handle, Resource};
-use crate::ipc::{self, IpcChannel, Reference, Serialization};
+use crate::ipc::{self, Reference, Serialization};
 use crate::permissions::Permissions;
 use crate::runtime::room::Place;
 use crate::runtime::{Host, IsolateShared, IsolateState, Module};
@@ -108,7 +108,7 @@ impl Prepared {
         let max = state.limits.max_children;
         let place = state.threads.processes.take(max).map_err(|running| {
             let message = format!("{running} child processes run, {max} are allowed (raise it with --max-children)");
-            Box::new(ErrorRecord::new(ErrorCode::Eagain, message))
+            StartFailure::NoRoom(message)
         })?;
         Ok(Self {
             spawnfile,
@@ -125,6 +125,15 @@ impl Prepared {
             dies_with_host: ends_with_host && !is_wasm,
             place,
         })
+    }
+
+    /// Readies the parent's ends of the pipes, for an isolate that goes on beside the child.
+    ///
+    /// # Errors
+    /// There are no more descriptors.
+    pub fn ready(mut self) -> Outcome<Self> {
+        self.plan.ready_ends(self.serialization)?;
+        Ok(self)
     }
 
     /// Starts it.
@@ -147,7 +156,7 @@ impl Prepared {
             }
             Program::Wasm(child) => (c_path(Path::new("/proc/self/exe"))?, child.argv.clone()),
         };
-        if let Some((_, number)) = &self.plan.channel {
+        if let Some(number) = &self.plan.channel_number {
             variables.push((ipc::FD_VARIABLE.into(), number.to_string()));
             variables.push((ipc::SERIALIZATION_VARIABLE.into(), self.serialization.name().into()));
         }
@@ -326,27 +335,22 @@ pub fn adopt(
     let Prepared {
         spawnfile,
         spawnargs,
-        mut plan,
-        serialization,
+        plan,
         place,
         ..
     } = prepared;
     let started = match launched {
         Ok(started) => started,
         Err(failure) if failure.is_told_later() => {
-            return adopt_failed(state, failure, spawnfile, spawnargs, &plan);
+            return adopt_failed(state, failure, spawnfile, spawnargs, plan);
         }
-        Err(failure) => return Err(failure.record("spawn", &spawnfile, &spawnargs)),
+        Err(failure) => return Err(failure.thrown("spawn")),
     };
     let pid = started.pid;
     let (process, reaper) = watch(started);
-    let stdio = stdio::insert(state, &plan.pipes)?;
-    let channel = match plan.channel.take() {
-        Some((ours, _)) => {
-            let opened = IpcChannel::open(ours, serialization);
-            let opened = opened.map_err(|error| StartFailure::of(&error).record("spawn", &spawnfile, &spawnargs))?;
-            Some((opened.watch(), ipc::insert(state, opened, Reference::Ref)?))
-        }
+    let stdio = stdio::insert(state, plan.ends.streams)?;
+    let channel = match plan.ends.channel {
+        Some(channel) => Some((channel.watch(), ipc::insert(state, channel, Reference::Ref)?)),
         None => None,
     };
     let child = state.handles.insert(
@@ -362,7 +366,7 @@ pub fn adopt(
         reaper,
         timeout,
         channel: channel.as_ref().map(|(watch, _)| watch.clone()),
-        pumps: std::mem::take(&mut plan.pumps),
+        pumps: plan.pumps,
         place,
         owner: Arc::clone(&state.shared),
         child,
@@ -391,8 +395,19 @@ pub fn adopt_unstarted(
     request: &Request,
 ) -> Result<Answer> {
     // Its streams exist, and end.
-    let plan = Plan::make(state, &request.stdio)?;
-    adopt_failed(state, failure, spawnfile, spawnargs, &plan)
+    let made = match failure.is_out_of_descriptors() {
+        true => Err(failure),
+        false => Plan::make(state, &request.stdio).and_then(|mut plan| {
+            plan.ready_ends(request.serialization)?;
+            Ok((failure, plan))
+        }),
+    };
+    let (failure, plan) = match made {
+        Ok(made) => made,
+        Err(failure) if failure.is_out_of_descriptors() => (failure, Plan::without_descriptors(&request.stdio)),
+        Err(failure) => return Err(failure.thrown("spawn")),
+    };
+    adopt_failed(state, failure, spawnfile, spawnargs, plan)
 }
 
 fn adopt_failed(
@@ -400,12 +415,11 @@ fn adopt_failed(
     failure: StartFailure,
     spawnfile: String,
     spawnargs: Vec<String>,
-    plan: &Plan,
+    plan: Plan,
 ) -> Result<Answer> {
-    let has_no_descriptors = matches!(failure, StartFailure::System(libc::EMFILE | libc::ENFILE));
-    let stdio = match has_no_descriptors {
-        true => vec![[0; 2]; plan.pipes.len()],
-        false => stdio::insert(state, &plan.pipes)?,
+    let stdio = match failure.is_out_of_descriptors() {
+        true => vec![[0; 2]; plan.ends.streams.len()],
+        false => stdio::insert(state, plan.ends.streams)?,
     };
     let failure = failure.record("spawn", &spawnfile, &spawnargs);
     let child = ChildProcess {

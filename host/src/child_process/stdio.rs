@@ -1,7 +1,7 @@
 //! The descriptors of a child, and the parent's ends of its pipes.
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 
 use cap_std::fs::{OpenOptions, OpenOptionsExt as _};
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
@@ -11,10 +11,12 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixStream;
 
 use super::options::{FileFlags, StdioEntry};
+use super::start_failure::StartFailure;
 use crate::handles::{Handle, Resource};
+use crate::ipc::{IpcChannel, Serialization};
 use crate::runtime::IsolateState;
 use crate::spawn_tied::Tied;
-use crate::stdio::{Output, ReadStream};
+use crate::stdio::{Output, ReadStream, WriteStream};
 
 /// Bytes a pipe holds in each direction.
 const PIPE_BYTES: usize = 256 * 1024;
@@ -28,12 +30,25 @@ pub struct Plan {
     pub fds: Vec<(OwnedFd, RawFd)>,
     /// By descriptor of the child: the parent's end of a pipe.
     pub pipes: Vec<Option<OwnedFd>>,
-    /// The parent's end of the channel, and the child's number of it.
-    pub channel: Option<(OwnedFd, RawFd)>,
+    /// The parent's end of the channel.
+    channel: Option<OwnedFd>,
+    /// The child's number of the channel.
+    pub channel_number: Option<RawFd>,
+    /// What becomes of those ends where the isolate goes on beside the child.
+    pub ends: Ends,
     /// Numbers from 3 on that are streams.
     pub streams: Vec<RawFd>,
     /// What moves bytes between the child and streams of the isolate that are no descriptors.
     pub pumps: Pumps,
+}
+
+/// The ends of the parent, ready for use.
+#[derive(Debug, Default)]
+pub struct Ends {
+    /// By descriptor of the child: what is read from and what is written to.
+    pub streams: Vec<(Option<ReadStream>, Option<WriteStream>)>,
+    /// The channel.
+    pub channel: Option<IpcChannel>,
 }
 
 /// The tasks between a child and streams of the isolate.
@@ -65,9 +80,8 @@ pub fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(pair)
 }
 
-fn failed(error: io::Error) -> Box<ErrorRecord> {
-    let code = ErrorCode::from_errno(error.raw_os_error().unwrap_or(libc::EIO));
-    ErrorRecord::system(code, "spawn").into()
+fn failed(error: io::Error) -> StartFailure {
+    StartFailure::of(&error)
 }
 
 fn null(index: RawFd) -> io::Result<OwnedFd> {
@@ -76,12 +90,19 @@ fn null(index: RawFd) -> io::Result<OwnedFd> {
 }
 
 impl Plan {
+    /// For a child that did not start because there are no descriptors.
+    pub fn without_descriptors(entries: &[StdioEntry]) -> Self {
+        let mut plan = Self::default();
+        plan.ends.streams.resize_with(entries.len(), Default::default);
+        plan
+    }
+
     /// Makes the descriptors for these entries. When it fails, all that was made is closed.
     ///
     /// # Errors
-    /// `EMFILE` and `ENFILE` when the system has no more; `EBADF` for a descriptor that is none of the guest;
-    /// `ERR_INVALID_ARG_VALUE` for a stream without one.
-    pub fn make(state: &IsolateState, entries: &[StdioEntry]) -> Result<Self> {
+    /// `EMFILE` and `ENFILE` when the system has no more, as failures of the start; `EBADF` for a descriptor that is none
+    /// of the guest; `ERR_INVALID_ARG_VALUE` for a stream without one.
+    pub fn make(state: &IsolateState, entries: &[StdioEntry]) -> std::result::Result<Self, StartFailure> {
         let mut plan = Self::default();
         for (index, entry) in entries.iter().enumerate() {
             // `options` bounds their number.
@@ -95,7 +116,7 @@ impl Plan {
                 }
                 StdioEntry::Ipc => {
                     let (end, theirs) = socket_pair().map_err(failed)?;
-                    plan.channel = Some((end, index));
+                    (plan.channel, plan.channel_number) = (Some(end), Some(index));
                     plan.fds.push((theirs, index));
                 }
                 StdioEntry::Ignore if index < 3 => plan.fds.push((null(index).map_err(failed)?, index)),
@@ -110,6 +131,25 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Readies the ends of the parent before the child starts: once it runs, nothing can fail.
+    ///
+    /// # Errors
+    /// `EMFILE` and others, as failures of the start.
+    pub fn ready_ends(&mut self, serialization: Serialization) -> std::result::Result<(), StartFailure> {
+        for (index, pipe) in std::mem::take(&mut self.pipes).into_iter().enumerate() {
+            let open = |is_wanted: bool| pipe.as_ref().filter(|_| is_wanted).map(AsFd::as_fd);
+            let reader = open(index > 0).map(ReadStream::from_fd).transpose();
+            let writer = open(index == 0 || index > 2).map(WriteStream::from_fd).transpose();
+            self.ends
+                .streams
+                .push((reader.map_err(failed)?, writer.map_err(failed)?));
+        }
+        if let Some(end) = self.channel.take() {
+            self.ends.channel = Some(IpcChannel::open(end, serialization).map_err(failed)?);
+        }
+        Ok(())
+    }
+
     fn add(&mut self, fd: OwnedFd, index: RawFd) {
         if index > 2 {
             self.streams.push(index);
@@ -118,16 +158,13 @@ impl Plan {
     }
 
     /// Gives the child the isolate's own stream `fd`.
-    fn inherit(&mut self, state: &IsolateState, fd: u32, index: RawFd) -> Result<()> {
+    fn inherit(&mut self, state: &IsolateState, fd: u32, index: RawFd) -> std::result::Result<(), StartFailure> {
         let own = match fd {
             0 => state.stdio.stdin.os_fd(),
             1 => state.stdio.stdout.os_fd(),
             2 => state.stdio.stderr.os_fd(),
             fd => {
-                let fd = state
-                    .process
-                    .stream_fd(fd)
-                    .ok_or_else(|| ErrorRecord::system(ErrorCode::Ebadf, "spawn"))?;
+                let fd = state.process.stream_fd(fd).ok_or(StartFailure::System(libc::EBADF))?;
                 Some(fd.try_clone_to_owned())
             }
         };
@@ -249,32 +286,22 @@ async fn drain(from: OwnedFd, to: Output) {
     }
 }
 
-/// Handles of the parent's ends: by entry one to read from and one to write to.
+/// Gives the isolate the parent's ends: by entry the handle to read from and the one to write to, 0 for none.
 ///
 /// # Errors
-/// `EMFILE` when the isolate has too many handles, or the system too many descriptors.
-pub fn insert(state: &mut IsolateState, pipes: &[Option<OwnedFd>]) -> Result<Vec<[u32; 2]>> {
-    let mut handles = Vec::with_capacity(pipes.len());
-    for (index, pipe) in pipes.iter().enumerate() {
-        let Some(pipe) = pipe else {
-            handles.push([0; 2]);
-            continue;
+/// `EMFILE` when the isolate has too many handles.
+pub fn insert(
+    state: &mut IsolateState,
+    streams: Vec<(Option<ReadStream>, Option<WriteStream>)>,
+) -> Result<Vec<[u32; 2]>> {
+    let mut handles = Vec::with_capacity(streams.len());
+    for (reader, writer) in streams {
+        let mut insert = |resource: Option<Resource>| match resource {
+            Some(resource) => state.handles.insert(resource, false).map(Handle::number),
+            None => Ok(0),
         };
-        let reader = match index {
-            0 => 0,
-            _ => {
-                let stream = ReadStream::from_fd(pipe.as_fd()).map_err(failed)?;
-                state.handles.insert(Resource::Reader(stream), false)?.number()
-            }
-        };
-        let writer = match index {
-            1 | 2 => 0,
-            _ => {
-                let stream = crate::stdio::WriteStream::from_fd(pipe.as_fd()).map_err(failed)?;
-                state.handles.insert(Resource::Writer(stream), false)?.number()
-            }
-        };
-        handles.push([reader, writer]);
+        let reader = insert(reader.map(Resource::Reader))?;
+        handles.push([reader, insert(writer.map(Resource::Writer))?]);
     }
     Ok(handles)
 }

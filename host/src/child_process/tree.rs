@@ -57,15 +57,10 @@ fn children(pid: Pid) -> Vec<Pid> {
         .collect()
 }
 
-/// Stops the process and all below it; a parent stands before its children. Looks again until nothing new appears,
-/// because a process can start another one until it stands still.
-fn freeze(root: Pid) -> Vec<Member> {
-    let mut members: Vec<Member> = Vec::new();
-    let mut seen = HashSet::new();
-    if let Ok(member) = Member::stop(root) {
-        seen.insert(root);
-        members.push(member);
-    }
+/// Stops all below processes that stand still already; a parent stands before its children. Looks again until nothing new
+/// appears, because a process can start another one until it stands still.
+fn freeze(mut members: Vec<Member>) -> Vec<Member> {
+    let mut seen: HashSet<Pid> = members.iter().map(|member| member.pid).collect();
     for _ in 0..ROUNDS_MAX {
         let before = members.len();
         let mut next = 0;
@@ -88,7 +83,7 @@ fn freeze(root: Pid) -> Vec<Member> {
 
 /// Sends `signal` to a process and all below it, from the bottom up. Reads `/proc`, so it is for a thread that may wait.
 fn kill_blocking(root: Pid, signal: Signal) -> (usize, Vec<Member>) {
-    let members = freeze(root);
+    let members = freeze(Member::stop(root).into_iter().collect());
     let count = members.iter().rev().filter(|member| member.signal(signal)).count();
     // Whoever was asked to stop stands still anyway.
     if signal != Signal::STOP {
@@ -119,14 +114,23 @@ impl Tree {
         self.0.is_empty()
     }
 
-    /// Kills those that are left after `grace`.
+    /// Kills those that are left after `grace`, and what they have started meanwhile.
     pub async fn end_after(self, grace: Duration) {
         let deadline = tokio::time::Instant::now() + grace;
-        for member in self.0.iter().rev() {
+        let mut left = Vec::new();
+        for member in self.0 {
             if tokio::time::timeout_at(deadline, member.ended()).await.is_err() {
-                member.signal(Signal::KILL);
+                left.push(member);
             }
         }
+        let kill = move || {
+            left.retain(|member| member.signal(Signal::STOP));
+            for member in freeze(left).iter().rev() {
+                member.signal(Signal::KILL);
+            }
+        };
+        // The thread only ends early when the whole runtime does.
+        let _ = tokio::task::spawn_blocking(kill).await;
     }
 }
 

@@ -6,7 +6,7 @@ use nodule_guest_tests::children::{Request, fields, trace_events};
 use nodule_sdk::abort::AbortController;
 use nodule_sdk::child_process::{self, ChildProcess, SpawnOptions, Stdio};
 use nodule_sdk::process::Signal;
-use nodule_sdk::{Error, Result, timers};
+use nodule_sdk::{Error, Result};
 
 /// A signal as it stands on the command line.
 fn signal(text: &str) -> Signal<'_> {
@@ -27,10 +27,15 @@ fn outcome<T: std::fmt::Debug>(result: Result<T>) -> String {
     }
 }
 
-/// Waits until the processes below the command run, too.
-async fn settle(request: &Request) {
-    let ms = request.word(2).parse().unwrap_or(300);
-    timers::sleep(Duration::from_millis(ms)).await;
+/// Starts a command and waits until it says that all below it run, too.
+async fn start_tree(request: &Request, configure: impl FnOnce(SpawnOptions) -> SpawnOptions) -> Result<ChildProcess> {
+    let pipes = [Stdio::Ignore, Stdio::Pipe, Stdio::Inherit];
+    let child = start(request, |options| configure(options).stdio(pipes))?;
+    if let Some(stdout) = child.stdout() {
+        println!("said {:?}", stdout.read_line().await?);
+        stdout.resume();
+    }
+    Ok(child)
 }
 
 #[nodule_sdk::main]
@@ -53,10 +58,13 @@ async fn main() -> Result<()> {
             child.on_close(move |_, _| println!("kill {} killed {}", outcome(ended.kill(())), ended.killed()));
         }
         "tree" => {
-            let child = start(&request, |options| options)?;
-            settle(&request).await;
+            let child = start_tree(&request, |options| options).await?;
             let grace = request.word(1).parse().ok().map(Duration::from_millis);
             println!("killed {}", outcome(child.kill_tree((), grace)));
+        }
+        "abort_tree" => {
+            start_tree(&request, |options| options.signal(&aborted)).await?;
+            controller.abort_with("the reason");
         }
         "dispose" => {
             let child = start(&request, |options| options)?;

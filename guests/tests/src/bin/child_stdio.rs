@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nodule_guest_tests::children::{Counter, Request, ended, myself, trace, trace_events};
+use nodule_guest_tests::children::{Counter, Request, fields, myself, trace, trace_events};
 use nodule_sdk::child_process::{self, ChildProcess, SpawnOptions, Stdio, StdioStream};
 use nodule_sdk::{Error, Result, process, timers};
 
@@ -43,10 +43,46 @@ async fn unread() -> Result<()> {
     Ok(())
 }
 
+/// This program once more, with a descriptor above the standard ones.
+fn module() -> Result<()> {
+    let stdio = [Stdio::Ignore, Stdio::Pipe, Stdio::Inherit, Stdio::Pipe];
+    let child = child_process::spawn(&myself(), &["child"], SpawnOptions::new().stdio(stdio))?;
+    trace(&child);
+    if let Some(extra) = child.stdio()[3].as_ref().and_then(StdioStream::writable) {
+        extra.write("a line\n");
+    }
+    Ok(())
+}
+
+/// What that does: reads from its descriptor, answers, and passes it on.
+async fn module_child() -> Result<()> {
+    let stream = process::stdio(3)?;
+    let (Some(input), Some(output)) = (stream.readable(), stream.writable()) else {
+        return Err(Error::new("no stream"));
+    };
+    let line = input.read_line().await?.unwrap_or_default();
+    output.write_all(format!("got {line}\n")).await?;
+    let below = shell("echo from below", [Stdio::Ignore, Stdio::Fd(3), Stdio::Inherit])?;
+    println!("ended {:?}", below.wait().await?.code);
+    for fd in [0, 4] {
+        println!(
+            "fd {fd}: {}",
+            process::stdio(fd)
+                .err()
+                .as_ref()
+                .and_then(Error::code)
+                .unwrap_or("open")
+        );
+    }
+    Ok(())
+}
+
 #[nodule_sdk::main]
 async fn main() -> Result<()> {
     let request = Request::read();
     match request.word(0) {
+        "module" => module()?,
+        "child" => module_child().await?,
         "extra" => {
             let stdio = [
                 Stdio::Ignore,
@@ -68,48 +104,16 @@ async fn main() -> Result<()> {
             [Stdio::Ignore, Stdio::Fd(2), Stdio::Fd(1)],
         )?),
         "file" => {
-            let log = || Stdio::file(request.word(1), "a");
-            let mut status = None;
-            for _ in 0..2 {
-                status = Some(shell("echo into the file", [Stdio::Ignore, log()])?.wait().await?);
+            let path = request.word(1);
+            let write = |script, flags| shell(script, [Stdio::Ignore, Stdio::file(path, flags)]);
+            for (script, flags) in [("echo one", "w"), ("echo two", "a"), ("echo three", "wx")] {
+                match write(script, flags) {
+                    Ok(child) => println!("{flags} {:?}", child.wait().await?.code),
+                    Err(error) => println!("{flags} {}", fields(&error)),
+                }
             }
-            let status = status.ok_or("nothing ran")?;
-            println!(
-                "{} {:?}",
-                ended(status.code, status.signal),
-                std::fs::read_to_string(request.word(1))?
-            );
-        }
-        // A module has the descriptor as a stream.
-        "module" if request.word(1) == "child" => {
-            let stream = process::stdio(4)?;
-            let (Some(input), Some(output)) = (stream.readable(), stream.writable()) else {
-                return Err(Error::new("the stream is not whole"));
-            };
-            println!(
-                "no such stream {:?}",
-                process::stdio(5).err().as_ref().and_then(Error::code)
-            );
-            while let Some(line) = input.read_line().await? {
-                output.write(format!("got {line}\n"));
-            }
-            output.end();
-        }
-        "module" => {
-            let stdio = [
-                Stdio::Ignore,
-                Stdio::Inherit,
-                Stdio::Inherit,
-                Stdio::Ignore,
-                Stdio::Pipe,
-            ];
-            let options = SpawnOptions::new().stdio(stdio);
-            let child = child_process::spawn(&myself(), &["module", "child"], options)?;
-            trace(&child);
-            if let Some(stream) = child.stdio()[4].as_ref().and_then(StdioStream::writable) {
-                stream.write("one\ntwo\n");
-                stream.end();
-            }
+            println!("{:?}", std::fs::read_to_string(path)?);
+            trace(&shell("cat", [Stdio::file(path, "r"), Stdio::Pipe])?);
         }
         // The output of one child is the input of another.
         "stream" => {
