@@ -17,15 +17,28 @@ fn in_both(words: &[&str], expected: &str) {
     }
 }
 
+/// The child that sends everything back says this at its end, whatever its parent says at that time.
+const CHILD_END: &str = "child disconnect Ok(Some(false))\n";
+
+/// As [`in_both`], of a scenario with the child that sends everything back.
+fn with_echo(words: &[&str], expected: &str) {
+    for serialization in SERIALIZATIONS {
+        let setting = format!("serialization={serialization}");
+        let run = fork(words).arg(&setting).run().success();
+        run.check(run.stdout.replacen(CHILD_END, "", 1) == expected, expected);
+        run.check(run.stdout.contains(CHILD_END), "the child heard of it");
+    }
+}
+
 // proves: child_process.fork, ChildProcess.send, ChildProcess.disconnect, ChildProcess.connected
 // proves: ChildProcess.event.message, ChildProcess.event.disconnect, child_process.options.serialization
 // proves: process.send, process.connected, child_process.options.execArgv, child_process.options.execPath
 #[test]
 fn parent_and_child_talk_and_the_parent_hangs_up() {
-    in_both(
+    with_echo(
         &["echo"],
         "send true true\nspawn\nmessage one\nmessage two\ndisconnected connected=false\ndisconnect connected=false\n\
-         child disconnect Ok(Some(false))\nexit 0 null code=Some(0) signal=None\nclose 0 null\n",
+         exit 0 null code=Some(0) signal=None\nclose 0 null\n",
     );
 }
 
@@ -73,7 +86,7 @@ fn a_failing_listener_loses_no_message() {
         _ => format!("caught odd {number}\ntick after {number}\n"),
     };
     let expected: String = (0..6).map(steps).collect();
-    in_both(&["failing"], &(expected + "child disconnect Ok(Some(false))\n"));
+    with_echo(&["failing"], &expected);
     // Of the child's nine the parent hears those that it did not fail on.
     let heard: String = (0..9)
         .filter(|number| number % 3 != 0)
@@ -120,14 +133,11 @@ fn values_keep_their_kinds_in_advanced_mode() {
 // proves: ChildProcess.send, ChildProcess.send_async, child_process.ipc.json, child_process.ipc.advanced
 #[test]
 fn large_messages_and_full_queues() {
-    in_both(
-        &["big", "400000"],
-        "message of 400000 units\nchild disconnect Ok(Some(false))\n",
-    );
-    in_both(
+    with_echo(&["big", "400000"], "message of 400000 units\n");
+    with_echo(
         &["pressure"],
         "asked to stop true, sent some true\nrefused ERR_IPC_BACKPRESSURE\nsent after waiting\nall came back\n\
-         child disconnect Ok(Some(false))\n",
+         ",
     );
     for serialization in SERIALIZATIONS {
         let setting = format!("serialization={serialization}");
@@ -141,21 +151,15 @@ fn large_messages_and_full_queues() {
 // proves: ChildProcess.send, ChildProcess.disconnect, ChildProcess.channel, ChildProcess.connected
 #[test]
 fn what_a_closed_channel_says() {
-    in_both(
+    with_echo(
         &["closed"],
         "connected false channel false\nsend Ok(false)\nsend_with Ok(false)\nagain Ok(())\ncalled\nspawn\n\
          error Error ERR_IPC_CHANNEL_CLOSED Channel closed\ncallback Error ERR_IPC_CHANNEL_CLOSED Channel closed\n\
          error Error ERR_IPC_DISCONNECTED IPC channel is already disconnected\ndisconnect connected=false\n\
-         child disconnect Ok(Some(false))\nexit 0 null code=Some(0) signal=None\nclose 0 null\n",
+         exit 0 null code=Some(0) signal=None\nclose 0 null\n",
     );
-    in_both(
-        &["closed_unheard"],
-        "again ERR_IPC_DISCONNECTED\nchild disconnect Ok(Some(false))\n",
-    );
-    in_both(
-        &["mismatch"],
-        "error DataCloneError 25\nmessage 5\nchild disconnect Ok(Some(false))\n",
-    );
+    with_echo(&["closed_unheard"], "again ERR_IPC_DISCONNECTED\n");
+    with_echo(&["mismatch"], "error DataCloneError 25\nmessage 5\n");
 }
 
 // proves: process.event.message, process.event.disconnect, process.channel
@@ -172,12 +176,22 @@ fn messages_wait_for_a_late_listener() {
 // proves: ChildProcess.channel.ref, ChildProcess.channel.unref, ChildProcess.unref, process.channel.ref, process.channel.unref
 #[test]
 fn what_is_unrefed_keeps_nobody() {
-    in_both(&["unref"], "has_ref false\nchild disconnect Ok(Some(false))\n");
+    with_echo(&["unref"], "has_ref false\n");
     // A child that listens stays as long as its parent; one whose channel is unref'd ends by itself.
     fork(&["listen", "unref"])
         .run()
         .success()
         .stdout("spawn\ndisconnect connected=false\nexit 0 null code=Some(0) signal=None\nclose 0 null\n");
+}
+
+// proves: child_process.options.silent
+#[test]
+fn a_silent_child_writes_into_pipes() {
+    let run = fork(&["last_words", "trap", "1", "1", "silent=true"]).run().success();
+    run.check(
+        run.stdout.contains("fd 1 end") && run.stdout.contains("fd 2 data\n"),
+        "both are read",
+    );
 }
 
 // proves: ChildProcess.event.exit, ChildProcess.signalCode, ChildProcess.exitCode
