@@ -70,6 +70,7 @@ else
 	$(NODULE) run $(GUESTS_OUT)/greeter.wasm Ada || test $$? -eq 3
 	$(NODULE) run $(GUESTS_OUT)/worker_threads.wasm
 	$(NODULE) run $(GUESTS_OUT)/parallel_blur.wasm </dev/null
+	$(NODULE) run --allow-child $(GUESTS_OUT)/fork.wasm
 endif
 
 outside: setup ## Fetches and builds modules that others wrote, for the tests

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Fuzzes what reads a guest's bytes: the value codec and the imports, each for FUZZ_SECONDS (60).
+# Fuzzes what reads bytes of guests and other processes: the value codec, the framer of channels and the imports, each for
+# FUZZ_SECONDS (60).
 # With arguments only these targets: scripts/fuzz.sh value
 set -euo pipefail
 
@@ -22,15 +23,15 @@ fuzz() {
 }
 
 if (($# == 0)); then
-    set -- value imports
+    set -- value frames imports
 fi
 for target in "$@"; do
     case $target in
-        value) fuzz value ;;
+        value | frames) fuzz "$target" ;;
         # The address sanitizer knows nothing of fibers, on which guests run, and takes the engine's signals.
         imports) fuzz imports --features imports --sanitizer none ;;
         *)
-            echo "fuzz: no target $target; there are value and imports" >&2
+            echo "fuzz: no target $target; there are value, frames and imports" >&2
             exit 2
             ;;
     esac

@@ -3,6 +3,9 @@
 //! | module | what it tests |
 //! |---|---|
 //! | `abi` | the import table, the linker and the committed documents agree; modules for another host are refused |
+//! | `child_fork` | forked modules and the messages between parent and child |
+//! | `child_interop` | a real Node as parent and as child of a module |
+//! | `child_rounds` | what holds for child processes however things fall out |
 //! | `diagnostics` | snapshots, statistics and profiles of running isolates, from outside |
 //! | `examples` | the examples of the README |
 //! | `hostile` | modules that lie, hoard, loop and flood end as documented, the host in good order |
@@ -45,6 +48,14 @@
 )]
 
 mod abi;
+mod child_exec;
+mod child_fork;
+mod child_interop;
+mod child_kill;
+mod child_rounds;
+mod child_spawn;
+mod child_stdio;
+mod children;
 mod diagnostics;
 mod engines;
 mod examples;

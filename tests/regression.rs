@@ -1,6 +1,8 @@
 //! Defects that were found and fixed, each with the program that showed it.
 
-use crate::support::wat_with;
+use crate::children;
+use crate::guests::tests;
+use crate::support::{guest_with, wat_with};
 
 /// The imports that the guests below use; `$check` traps with an error number that is not the wanted one. A worker runs
 /// the export `w`; 9 bytes at 100 are its options.
@@ -192,4 +194,66 @@ fn r_port_cycles_end_with_their_isolate() {
                 (call $check (call $simple (i32.load (i32.const 64)) (i32.const 200000000)) (i32.const 0)))"#
         ),
     );
+}
+
+#[test]
+fn r_start_errors_that_are_thrown_name_no_file() {
+    // As in Node; those that are told later do.
+    children::run(tests::CHILD_ERRORS, &["message", "cwd", "/etc/passwd"])
+        .success()
+        .stdout("Error ENOTDIR spawn ENOTDIR errno=-20 syscall=spawn\n");
+}
+
+#[test]
+fn r_kill_signal_of_a_child_is_not_zero() {
+    children::run(tests::CHILD_ERRORS, &["message", "killSignal", "0"])
+        .success()
+        .stdout("TypeError ERR_UNKNOWN_SIGNAL Unknown signal: 0\n");
+}
+
+#[test]
+fn r_exec_message_ends_its_line_without_error_output() {
+    children::run(tests::CHILD_EXEC, &["exec", "--", "exit 3"])
+        .success()
+        .stdout_has("error Error - Command failed: exit 3\n\ncode Some(\"3\")");
+}
+
+#[test]
+fn r_input_is_for_a_pipe_only() {
+    let line = ["spawn_sync", "input=abc", "stdio=[ignore,pipe,ignore]", "--", "cat"];
+    children::run(tests::CHILD_SYNC, &line)
+        .success()
+        .stdout_has("stdout bytes \"\" stderr null\n");
+}
+
+#[test]
+fn r_descriptors_that_run_out_are_an_error_event() {
+    let pipes = format!("stdio=[{}]", ["pipe"; 15].join(","));
+    // At every number of descriptors: before the pipes, between them, for the streams at this end, in the child.
+    let mut outcomes = [0; 2];
+    for count in (16..72).step_by(2) {
+        let command = guest_with(&["--allow-run"], tests::CHILD_SPAWN).args(["noread", &pipes, "--", "true"]);
+        let run = command
+            .through_shell(&format!("ulimit -n {count}; exec \"$0\" \"$@\""))
+            .run();
+        let run = run.success();
+        let started = "called\nspawn\nexit 0 null code=Some(0) signal=None\nclose 0 null\n";
+        let refused = "called\nerror Error EMFILE spawn true EMFILE errno=-24 syscall=spawn true path=true spawnargs=[]\n\
+                       close -24 null\n";
+        let outcome = [refused, started].iter().position(|known| run.stdout == *known);
+        let what = format!("with {count} descriptors it starts, or says that it did not");
+        run.check(outcome.is_some(), &what);
+        outcomes[outcome.unwrap()] += 1;
+    }
+    assert!(outcomes.iter().all(|times| *times > 0), "{outcomes:?}");
+}
+
+#[test]
+fn r_stream_that_a_child_was_given_is_left_to_it() {
+    // The first child ends while the second one has not read yet.
+    let run = guest_with(&["--allow-run"], tests::CHILD_STDIO)
+        .arg("stream")
+        .run()
+        .success();
+    run.stdout_has("fd 1 end bytes \"a\\nb\\n\"\n");
 }

@@ -26,15 +26,25 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
         "guests/tests/src/bin/shared_memory_buffer.rs",
         "a slice of a window that nobody else has",
     ),
+    (
+        "host/src/child_process/spawner.rs",
+        "clone(2) and what follows in the child",
+    ),
+    ("host/src/inherited_fd.rs", "takes over descriptors by number"),
+    ("host/src/readiness.rs", "watches borrowed descriptors"),
     ("host/src/guest_memory.rs", "copies by checked raw pointers"),
+    ("host/src/ipc/descriptors.rs", "registers descriptors"),
     ("host/src/process/execve.rs", "gives fds of the process away"),
     ("host/src/process/signals.rs", "signal handlers"),
     ("host/src/process/title.rs", "overwrites the argument area"),
     ("host/src/runtime/cache.rs", "maps compiled code"),
     ("host/src/runtime/module.rs", "loads compiled code"),
+    (
+        "host/src/runtime/module_handover.rs",
+        "loads code that the parent compiled",
+    ),
     ("host/src/shared_memory/mapping.rs", "maps pages at fixed addresses"),
     ("host/src/runtime/stacks.rs", "maps stacks"),
-    ("host/src/stdio/channel.rs", "borrows descriptors of the process"),
 ];
 
 /// Where tasks may be started: one tied to its owner, and the one that is an isolate.

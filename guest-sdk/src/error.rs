@@ -58,6 +58,13 @@ impl Error {
         self
     }
 
+    /// The error with what caused it (Node: `new Error(message, { cause })`).
+    #[must_use]
+    pub fn caused_by(mut self, cause: Self) -> Self {
+        self.0.cause = Some(cause.0);
+        self
+    }
+
     /// The error with the backtrace of this call as its stack (Node: `Error.captureStackTrace`).
     #[must_use]
     pub fn with_stack(mut self) -> Self {
@@ -93,6 +100,11 @@ impl Error {
     /// The value a task failed with when that was no error ([`Error::from_reason`]).
     pub fn reason(&self) -> Option<&Value> {
         self.0.reason.as_deref().map(|[reason]| reason)
+    }
+
+    /// What caused it (Node: `error.cause`).
+    pub fn cause(&self) -> Option<Self> {
+        self.0.cause.clone().map(Self)
     }
 
     /// All fields.

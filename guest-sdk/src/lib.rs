@@ -24,7 +24,8 @@
 //! | [`task`] | futures beside each other: [`spawn`], join handles | promises |
 //! | [`promise`] | promises that are settled from outside | `Promise.withResolvers` |
 //! | [`stream`] | streams of bytes | `stream` |
-//! | [`worker_threads`] | message channels, broadcast channels, structured clones | `worker_threads` |
+//! | [`child_process`] | other processes, messages to and from them | `child_process` |
+//! | [`worker_threads`] | threads, message channels, broadcast channels, structured clones | `worker_threads` |
 //! | [`locks`] | locks of the process's threads | `worker_threads.locks` |
 //! | [`abort`] | giving operations up | `AbortController` |
 //! | [`shared_memory`] | memory that isolates share, locks and queues in it | `SharedArrayBuffer`, `Atomics` |
@@ -43,9 +44,11 @@
 //! that trapped has failed, everything else is as it was.
 
 pub mod abort;
+pub mod child_process;
 pub mod error;
 pub mod event_loop;
 pub mod events;
+mod ipc;
 pub mod locks;
 mod messaging;
 pub mod os;

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 use nodule_abi::resource::ResourceKind;
 
+use crate::child_process::ChildProcess;
+use crate::ipc::{IpcChannel, NativeHandle};
 use crate::locks::LockHandle;
 use crate::messaging::PortEnd;
 use crate::messaging::broadcast::Member;
@@ -102,6 +104,14 @@ pub enum Resource {
     ArrayBuffer(ArrayPages),
     /// An asynchronous wait on shared memory; nothing yet while it is being started.
     Wait(Option<EventWait>),
+    /// A child process.
+    ChildProcess(ChildProcess),
+    /// What a synchronous run of a process gave, encoded.
+    SyncResult(Arc<[u8]>),
+    /// One side of a channel between processes.
+    IpcChannel(IpcChannel),
+    /// A handle of the system that came with a message.
+    NativeHandle(NativeHandle),
 }
 
 impl Resource {
@@ -110,17 +120,20 @@ impl Resource {
         match self {
             Self::Timer { .. } => Some("Timeout"),
             Self::Stdin => Some(stdin),
-            Self::Reader(_) | Self::Writer(_) => Some("PipeWrap"),
+            Self::Reader(_) | Self::Writer(_) | Self::IpcChannel(_) => Some("PipeWrap"),
+            Self::NativeHandle(handle) => Some(handle.kind().resource_name()),
             Self::Port(_) => Some("MessagePort"),
             Self::Broadcast(_) => Some("BroadcastChannel"),
             Self::Worker(_) => Some("Worker"),
             Self::Wait(_) => Some("AtomicsWaitAsync"),
+            Self::ChildProcess(_) => Some("ProcessWrap"),
             Self::Lock(_)
             | Self::SideModule(_)
             | Self::Module(_)
             | Self::ThreadMessage(_)
             | Self::Reply(_)
             | Self::SharedBuffer(_)
+            | Self::SyncResult(_)
             | Self::ArrayBuffer(_) => None,
         }
     }
@@ -142,7 +155,11 @@ impl Resource {
             | Self::Worker(_)
             | Self::ThreadMessage(_)
             | Self::Reply(_)
-            | Self::Wait(_) => None,
+            | Self::ChildProcess(_)
+            | Self::SyncResult(_)
+            | Self::Wait(_)
+            | Self::IpcChannel(_)
+            | Self::NativeHandle(_) => None,
         }
     }
 }

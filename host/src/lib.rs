@@ -58,6 +58,7 @@
     )
 )]
 
+pub(crate) mod child_process;
 pub mod cli;
 pub mod diagnostics;
 mod error_area;
@@ -66,11 +67,14 @@ pub mod exit_code;
 mod guest_memory;
 mod handles;
 mod host_error;
+mod inherited_fd;
+mod ipc;
 pub mod locks;
 mod messaging;
 pub mod os;
 pub mod permissions;
 pub mod process;
+mod readiness;
 pub mod runtime;
 pub mod shared_memory;
 mod spawn_tied;

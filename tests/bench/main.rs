@@ -9,6 +9,7 @@
     reason = "a benchmark that cannot measure has to stop"
 )]
 
+mod children;
 mod isolates;
 mod library;
 mod peers;
@@ -37,7 +38,7 @@ struct Options {
 type Measure = fn(&Peers, &Options) -> Section;
 
 /// All sections in the order of the report.
-const SECTIONS: [(&str, Measure); 11] = [
+const SECTIONS: [(&str, Measure); 13] = [
     ("startup", processes::startup),
     ("memory", processes::memory),
     ("stdout", processes::stdout),
@@ -49,6 +50,8 @@ const SECTIONS: [(&str, Measure); 11] = [
     ("workers", workers::workers),
     ("messages", workers::messages),
     ("shared", workers::shared_memory),
+    ("children", children::children),
+    ("ipc", children::ipc),
 ];
 
 fn main() {

@@ -23,7 +23,7 @@ struct Work {
 }
 
 /// Numbers that a process prints, one a line.
-fn numbers(program: &Path, before: &[&Path], words: &[&str]) -> Vec<f64> {
+pub fn numbers(program: &Path, before: &[&Path], words: &[&str]) -> Vec<f64> {
     let output = Command::new(program).args(before).args(words).output().unwrap();
     assert!(
         output.status.success(),

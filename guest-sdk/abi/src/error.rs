@@ -8,6 +8,7 @@ use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -143,6 +144,14 @@ codes! {
     WorkerMessagingTimeout = 1044, "ERR_WORKER_MESSAGING_TIMEOUT", "Error", "Sending a message to another thread timed out";
     HeapProfileStarted = 1045, "ERR_HEAP_PROFILE_HAVE_BEEN_STARTED", "Error", "heap profiling has already been started";
 
+    IpcRequired = 1050, "ERR_CHILD_PROCESS_IPC_REQUIRED", "Error", "Forked processes must have an IPC channel, missing value 'ipc' in options.stdio";
+    StdioMaxBuffer = 1051, "ERR_CHILD_PROCESS_STDIO_MAXBUFFER", "RangeError", "maxBuffer length exceeded";
+    ChildClosedBeforeReply = 1052, "ERR_CHILD_CLOSED_BEFORE_REPLY", "Error", "Child closed before reply received";
+    IpcOnePipe = 1053, "ERR_IPC_ONE_PIPE", "Error", "Child process can have only one IPC pipe";
+    IpcSyncFork = 1054, "ERR_IPC_SYNC_FORK", "Error", "IPC cannot be used with synchronous forks";
+    InvalidSyncForkInput = 1055, "ERR_INVALID_SYNC_FORK_INPUT", "TypeError", "Asynchronous forks do not support Buffer, TypedArray, DataView or string input";
+    InvalidHandleType = 1056, "ERR_INVALID_HANDLE_TYPE", "TypeError", "This handle type cannot be sent";
+
     AbiMismatch = 2000, "ERR_ABI_MISMATCH", "Error", "the module was built for another ABI";
     HandleClosed = 2001, "ERR_HANDLE_CLOSED", "Error", "the handle was closed or never valid";
     GuestPanic = 2002, "ERR_GUEST_PANIC", "PanicError", "the guest panicked";
@@ -156,6 +165,9 @@ codes! {
     Deadline = 2010, "ERR_WORKER_DEADLINE", "Error", "the wall time limit is used up";
     OutOfFuel = 2011, "ERR_WORKER_OUT_OF_FUEL", "Error", "the fuel is used up";
     WorkerQueueFull = 2012, "ERR_WORKER_QUEUE_FULL", "Error", "the receiver's queue is full";
+    IpcBackpressure = 2013, "ERR_IPC_BACKPRESSURE", "Error", "the channel's queue is full";
+    IpcMessageTooLarge = 2014, "ERR_IPC_MESSAGE_TOO_LARGE", "RangeError", "the message is larger than 512 MiB";
+    IpcCodecMismatch = 2015, "ERR_IPC_CODEC_MISMATCH", "Error", "the other side sent what is no message";
     Internal = 2099, "ERR_INTERNAL", "Error", "internal error of the host";
 }
 
@@ -217,6 +229,12 @@ pub struct ErrorRecord {
     /// The second path of a call with two.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dest: Option<String>,
+    /// The arguments of the process that was to be started, without its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spawnargs: Option<Vec<String>>,
+    /// What caused it: the reason of an `AbortError`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Box<ErrorRecord>>,
     /// Name of the permission that was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permission: Option<Cow<'static, str>>,

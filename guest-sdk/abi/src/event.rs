@@ -97,4 +97,17 @@ event_kinds! {
     LockStolen = 31, "LOCK_STOLEN";
     /// An asynchronous wait on shared memory is over: `args[0]` 0 woken, 1 timed out.
     WaitDone = 40, "WAIT_DONE";
+    /// A child process has ended, and its channel is closed: `args[0]` its exit code as two's complement, `args[1]` the
+    /// signal that ended it or 0.
+    ChildExit = 50, "CHILD_EXIT";
+    /// A started channel between processes has messages. Comes again only after a receive answered `EAGAIN`.
+    IpcMessage = 51, "IPC_MESSAGE";
+    /// A channel between processes is closed, and its last message was received or can be.
+    IpcDisconnect = 52, "IPC_DISCONNECT";
+    /// A message with the flag `NOTIFY` is written, or will not be: `args[0]` the request, `args[1]` an error number or 0.
+    IpcSent = 53, "IPC_SENT";
+    /// A channel that refused a message with `ERR_IPC_BACKPRESSURE` has room again.
+    IpcDrain = 54, "IPC_DRAIN";
+    /// A channel between processes failed: `args[0]` an error number. It closes.
+    IpcError = 55, "IPC_ERROR";
 }

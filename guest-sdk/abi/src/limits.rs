@@ -75,6 +75,26 @@ pub const WINDOWS_MAX: usize = 1024;
 pub const SHARED_BUFFER_BYTES_MAX: u64 = 4 << 30;
 /// ArrayBuffers of the SDK from this size on lie in pages of their own.
 pub const PAGE_BACKED_BYTES_MIN: usize = 64 * 1024;
+/// Most arguments of a child process, and bytes of them and its environment together: what the system may refuse
+/// (`E2BIG`) is never more.
+pub const CHILD_ARGS_MAX: usize = 64 * 1024;
+/// Most entries of `stdio`.
+pub const CHILD_STDIO_MAX: usize = 256;
+/// Longest options of a child process.
+pub const CHILD_OPTIONS_BYTES_MAX: u32 = 8 * 1024 * 1024;
+/// Child processes of one isolate that run at a time, by default.
+pub const CHILDREN_MAX_DEFAULT: usize = 1024;
+/// Longest message between processes.
+pub const IPC_MESSAGE_BYTES_MAX: u32 = 512 * 1024 * 1024;
+/// Bytes that may wait to be sent over a channel between processes; a further message is refused with
+/// `ERR_IPC_BACKPRESSURE`. A single message may be larger.
+pub const IPC_QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Unsent bytes from which on `send` asks to stop, as in Node.
+pub const IPC_BACKLOG_BYTES: usize = 128 * 1024;
+/// Bytes of messages that were received and not fetched, from which on nothing more is read.
+pub const IPC_INBOX_BYTES: usize = 1024 * 1024;
+/// Most descriptors that come with one message.
+pub const IPC_DESCRIPTORS_MAX: usize = 64;
 
 const _: () = assert!(HOOK_BUFFER_BYTES >= ERROR_RECORD_BYTES_MAX as usize);
 const _: () = assert!(VALUE_BYTES_MAX >= ERROR_RECORD_BYTES_MAX);

@@ -19,7 +19,7 @@ mod marks;
 mod port;
 mod port_state;
 pub(crate) mod received;
-mod room;
+pub(crate) mod room;
 pub(crate) mod side_list;
 pub(crate) mod transfer;
 
@@ -31,4 +31,5 @@ pub use port::{MessageChannel, MessagePort};
 pub(crate) use port_state::{continued, messages_left};
 pub use received::{MessageEvent, MessageSource, receive_message_on_port, receive_message_on_port_timeout};
 pub use side_list::clone_error;
+pub(crate) use transfer::data_clone;
 pub use transfer::{TransferList, Transferable};

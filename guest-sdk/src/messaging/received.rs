@@ -62,17 +62,20 @@ pub(crate) fn discard(message: RawMessage) {
     keep(message);
 }
 
-/// Lets `run` give a message to its readers; gives whether all could read it.
-pub(crate) fn with_readers(message: RawMessage, run: impl FnOnce(Received) -> Received) -> bool {
+/// Lets `run` give a message to its readers.
+///
+/// # Errors
+/// One of them could not read it.
+pub(crate) fn with_readers(message: RawMessage, run: impl FnOnce(Received) -> Received) -> Result<()> {
     side_list::begin(&message);
     let received = run(Received {
         message,
         failure: Cell::new(None),
     });
     side_list::end();
-    let is_read = received.failure.take().is_none();
+    let failure = received.failure.take();
     keep(received.message);
-    is_read
+    failure.map_or(Ok(()), Err)
 }
 
 /// A message as its listeners get it; each reads it into its own type.
@@ -95,16 +98,11 @@ impl Received {
 
 /// Gives a message to all listeners; when one of them could not read it, `messageerror` follows.
 pub(super) fn emit(message: RawMessage, listeners: &Emitter<Received>, errors: &Emitter<Error>) {
-    side_list::begin(&message);
-    let received = Received {
-        message,
-        failure: Cell::new(None),
-    };
-    listeners.emit(&received);
-    side_list::end();
-    let failure = received.failure.take();
-    keep(received.message);
-    if let Some(error) = failure {
+    let read = with_readers(message, |received| {
+        listeners.emit(&received);
+        received
+    });
+    if let Err(error) = read {
         errors.emit(&error);
     }
 }

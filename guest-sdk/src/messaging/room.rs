@@ -9,8 +9,8 @@ use super::transfer::Encoded;
 use crate::error::Result;
 use crate::sys::IsolateCell;
 
-/// Those who wait until a port's receiver has room.
-pub(super) struct Room {
+/// Those who wait until the receiver at the other end has room.
+pub(crate) struct Room {
     waiting: Cell<usize>,
     wakers: IsolateCell<Vec<Waker>>,
 }
@@ -30,6 +30,16 @@ impl Room {
         self.waiting.get() > 0
     }
 
+    /// One more waits, or one less.
+    pub fn count(&self, change: isize) {
+        self.waiting.set(self.waiting.get().saturating_add_signed(change));
+    }
+
+    /// Wakes this one, too, when there may be room.
+    pub fn push(&self, waker: Waker) {
+        self.wakers.with(|wakers| wakers.push(waker));
+    }
+
     /// There may be room.
     pub fn wake(&self) {
         let wakers = self.wakers.with(std::mem::take);
@@ -42,8 +52,7 @@ struct Waiting(MessagePort);
 
 impl Waiting {
     fn new(port: &MessagePort) -> Self {
-        let waiting = &port.state().room.waiting;
-        waiting.set(waiting.get() + 1);
+        port.state().room.count(1);
         port.state().update_ref();
         Self(port.clone())
     }
@@ -51,8 +60,7 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let waiting = &self.0.state().room.waiting;
-        waiting.set(waiting.get() - 1);
+        self.0.state().room.count(-1);
         self.0.state().update_ref();
     }
 }
@@ -69,7 +77,7 @@ pub(super) async fn post(port: MessagePort, encoded: Result<Encoded<'static>>) -
             Err(error) => return Poll::Ready(Err(error)),
         }
         waiting.get_or_insert_with(|| Waiting::new(&port));
-        state.room.wakers.with(|wakers| wakers.push(context.waker().clone()));
+        state.room.push(context.waker().clone());
         Poll::Pending
     })
     .await?;

@@ -1,8 +1,8 @@
-//! The events of `process`.
+//! The events of `process`, without those of the channel to the parent.
 
 use nodule_abi::hooks::Origin;
 
-use super::warnings;
+use super::{channel, warnings};
 use crate::Value;
 use crate::error::Error;
 use crate::events::{Emitter, Listener};
@@ -45,7 +45,7 @@ macro_rules! process_events {
         pub fn listener_count(event: &str) -> usize {
             match event {
                 $($name => events(|events| events.$field.listener_count()),)*
-                _ => 0,
+                _ => channel::count_channel_listeners(event),
             }
         }
 
@@ -54,7 +54,7 @@ macro_rules! process_events {
         pub fn remove_all_listeners(event: &str) {
             match event {
                 $($name => events(|events| events.$field.remove_all()),)*
-                _ => {}
+                _ => channel::remove_channel_listeners(event),
             }
         }
     };
@@ -87,11 +87,6 @@ process_events! {
     /// A task failed, and when the turn ended nobody awaited its handle.
     unhandled_rejection, "unhandledRejection": (Error, TaskId) =>
         on_unhandled_rejection, once_unhandled_rejection(&Error, TaskId) = |event| (&event.0, event.1);
-    /// A message of the parent, with the handle that came along.
-    message, "message": (Value, Option<u32>) =>
-        on_message, once_message(&Value, Option<u32>) = |event| (&event.0, event.1);
-    /// The channel to the parent is closed.
-    disconnect, "disconnect": () => on_disconnect, once_disconnect() = |_event| ();
     /// A value another thread posted to this one, and that thread's id.
     worker_message, "workerMessage": (Value, u32) =>
         on_worker_message, once_worker_message(&Value, u32) = |event| (&event.0, event.1);

@@ -8,7 +8,8 @@
 //! | [`exit`], [`exit_value`], [`exit_code`], [`set_exit_code`], [`abort`], [`kill`] | ending and signalling |
 //! | [`on_exit`], [`on_before_exit`], [`on_uncaught_exception`], [`on_signal`], … | events |
 //! | [`mod@env`] | `process.env` |
-//! | [`stdin`], [`stdout`], [`stderr`] | standard streams |
+//! | [`stdin`], [`stdout`], [`stderr`], [`stdio()`] | standard streams, and others that the parent gave |
+//! | [`send`], [`on_message`], [`disconnect`], [`channel()`] | the channel to the parent |
 //! | [`report`], [`permission`], [`finalization`] | objects of the same names |
 //! | [`dlopen`] | `process.dlopen` for wasm side modules |
 
@@ -25,6 +26,7 @@ pub mod permission;
 pub mod report;
 pub(crate) mod signals;
 mod stdin;
+mod stdio;
 mod stdout;
 mod usage;
 mod warnings;
@@ -43,10 +45,12 @@ pub use listeners::*;
 pub use signals::on_signal;
 pub use signals::once_signal;
 pub use stdin::{Stdin, stdin};
+pub use stdio::stdio;
 pub use stdout::{Output, stderr, stdout};
 pub use usage::*;
 pub use warnings::{Warning, WarningOptions, emit_warning};
 
+use crate::child_process::ChildProcess;
 use crate::error::{Error, Result};
 use crate::stream::{Readable, Writable};
 use crate::{Value, event_loop, sys, timers, uncaught};
@@ -186,7 +190,7 @@ macro_rules! refable {
     )*};
 }
 
-refable! { timers::Timeout, timers::Immediate, timers::Interval, Stdin, Readable, Writable, Channel }
+refable! { timers::Timeout, timers::Immediate, timers::Interval, Stdin, Readable, Writable, Channel, ChildProcess }
 
 /// Lets `resource` keep the isolate alive (Node: `process.ref`).
 pub fn ref_(resource: &impl Refable) {

@@ -35,6 +35,10 @@ struct Source {
     /// The host will send an event; until then the event loop holds the stream.
     is_registered: Cell<bool>,
     has_ended: Cell<bool>,
+    /// Nothing is read yet, whoever asks.
+    is_held: Cell<bool>,
+    /// Somebody has asked for data.
+    is_used: Cell<bool>,
     flow: Cell<Flow>,
     /// A step of the flow is set as immediate.
     is_pump_set: Cell<bool>,
@@ -50,6 +54,8 @@ struct Source {
     data: Emitter<Vec<u8>>,
     end: Emitter<()>,
     error: Emitter<Error>,
+    /// Hears once that nothing more can be read.
+    watcher: IsolateCell<Option<Box<dyn FnOnce()>>>,
 }
 
 /// A readable stream (Node: `stream.Readable`): futures to read with, or `on_data` and `on_end`.
@@ -67,6 +73,8 @@ impl Source {
             open,
             is_registered: Cell::new(false),
             has_ended: Cell::new(false),
+            is_held: Cell::new(false),
+            is_used: Cell::new(false),
             flow: Cell::new(Flow::Initial),
             is_pump_set: Cell::new(false),
             wants_ref: Cell::new(true),
@@ -77,8 +85,10 @@ impl Source {
             data: Emitter::new(),
             end: Emitter::new(),
             error: Emitter::new(),
+            watcher: IsolateCell::new(None),
         }
     }
+
     fn open(self: &Rc<Self>) -> Result<u32> {
         if self.handle.get() == 0 {
             self.handle.set((self.open)()?);
@@ -101,6 +111,9 @@ impl Source {
         if self.has_ended.get() {
             return Ok(Some(0));
         }
+        if self.is_held.get() {
+            return Ok(None);
+        }
         let handle = self.open()?;
         // The host counts a waiting read when it begins, so it must know before.
         self.update_ref(self.wants_ref.get());
@@ -117,6 +130,9 @@ impl Source {
 
     fn close(&self) {
         self.has_ended.set(true);
+        if let Some(watcher) = self.watcher.with(Option::take) {
+            event_loop::next_tick(watcher);
+        }
         let handle = self.handle.replace(0);
         if handle != 0 {
             if self.is_registered.take() {
@@ -143,6 +159,7 @@ impl Source {
     }
 
     fn set_flow(self: &Rc<Self>, flow: Flow) {
+        self.is_used.set(true);
         self.flow.set(flow);
         if flow == Flow::Flowing {
             self.set_pump();
@@ -160,6 +177,11 @@ impl Source {
                 step.unref();
             }
         }
+    }
+
+    fn wake(&self) {
+        let waiters = self.waiters.with(std::mem::take);
+        waiters.into_iter().for_each(Waker::wake);
     }
 
     /// One step: at most one event. The next step is set before the listeners run, which may not return.
@@ -194,8 +216,7 @@ impl Sink for Source {
     fn dispatch(self: Rc<Self>, record: EventRecord) {
         self.is_registered.set(false);
         event_loop::unregister(record.handle);
-        let waiters = self.waiters.with(std::mem::take);
-        waiters.into_iter().for_each(Waker::wake);
+        self.wake();
         if self.flow.get() == Flow::Flowing {
             self.is_pump_set.set(false);
             self.pump();
@@ -228,6 +249,48 @@ impl Readable {
         is_flowing
     }
 
+    /// Gives nothing until [`Self::release`].
+    pub(crate) fn held(self) -> Self {
+        self.source.is_held.set(true);
+        self
+    }
+
+    /// Data may come.
+    pub(crate) fn release(&self) {
+        if self.source.is_held.replace(false) {
+            self.source.wake();
+            if self.source.flow.get() == Flow::Flowing {
+                self.source.set_pump();
+            }
+        }
+    }
+
+    /// Calls `watcher` in a tick when the end was read, reading failed or the stream was destroyed.
+    pub(crate) fn watch_close(&self, watcher: impl FnOnce() + 'static) {
+        if self.source.has_ended.get() {
+            event_loop::next_tick(watcher);
+        } else {
+            self.source.watcher.with(|slot| *slot = Some(Box::new(watcher)));
+        }
+    }
+
+    /// Whether somebody ever asked for data.
+    pub(crate) fn is_used(&self) -> bool {
+        self.source.is_used.get()
+    }
+
+    /// The host's handle; 0 when there is none.
+    pub(crate) fn raw_handle(&self) -> u32 {
+        self.source.handle.get()
+    }
+
+    /// Closes the stream for whoever writes to it; nothing more is read and no event comes (Node: `stream.destroy`).
+    pub fn destroy(&self) {
+        self.source.rest.with(VecDeque::clear);
+        self.source.close();
+        self.source.wake();
+    }
+
     /// A stream that is opened when somebody reads from it.
     pub(crate) fn opened_by(open: fn() -> Result<u32>) -> Self {
         Self {
@@ -245,6 +308,7 @@ impl Readable {
     }
 
     fn poll_read(&self, context: &mut Context<'_>, buf: &mut [u8]) -> Poll<Result<usize>> {
+        self.source.is_used.set(true);
         match self.source.read(buf) {
             Ok(Some(len)) => Poll::Ready(Ok(len)),
             Err(error) => Poll::Ready(Err(error)),

@@ -7,6 +7,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use nodule_abi::error::{ErrorCode, ErrorRecord};
 use nodule_abi::event::EventRecord;
 use nodule_abi::limits::STREAM_WRITE_BYTES_MAX;
 
@@ -227,6 +228,20 @@ impl Writable {
     pub fn lenient(self) -> Self {
         self.target().is_lenient.set(true);
         self
+    }
+
+    /// The host's handle; 0 when there is none.
+    pub(crate) fn raw_handle(&self) -> u32 {
+        self.target().handle.get()
+    }
+
+    /// Closes the stream; what waits is not written, and later writes fail with `EPIPE` (Node: `stream.destroy`).
+    pub fn destroy(&self) {
+        let target = self.target();
+        let was_ending = target.is_ending.replace(true);
+        if target.handle.get() != 0 || !was_ending {
+            let _ = target.fail(ErrorRecord::system(ErrorCode::Epipe, "write").into());
+        }
     }
 
     fn target(&self) -> &Rc<Target> {

@@ -27,6 +27,12 @@ impl RawMessage {
         &self.buffer[..self.len]
     }
 
+    /// Puts another encoded value into the place of what came.
+    pub fn replace_bytes(&mut self, bytes: Vec<u8>) {
+        self.len = bytes.len();
+        self.buffer = bytes;
+    }
+
     /// Bytes its buffer holds.
     pub fn capacity_bytes(&self) -> usize {
         self.buffer.len()

@@ -6,7 +6,9 @@
 
 mod alloc;
 mod cell;
+pub(crate) mod child_process;
 mod hooks;
+pub(crate) mod ipc;
 pub(crate) mod messaging;
 pub(crate) mod process;
 mod resources;

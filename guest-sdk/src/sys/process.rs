@@ -324,14 +324,3 @@ pub(crate) fn get_builtin_module<T: DeserializeOwned>(id: &str) -> Result<Option
         Ok(nodule_abi::value::from_slice(&bytes)?)
     })
 }
-
-/// Gives the id under which the message is reported sent.
-pub(crate) fn send(message: &(impl Serialize + ?Sized), handle: u32) -> Result<u32> {
-    let message = encode(message)?;
-    let [request] = fill(|out| import!(process::send(message.as_ptr(), len32(message.len()), handle, out)))?;
-    Ok(request)
-}
-
-pub(crate) fn disconnect() -> Result<()> {
-    check(import!(process::disconnect()))
-}

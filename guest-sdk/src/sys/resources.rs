@@ -82,6 +82,13 @@ pub(crate) fn open_stdin() -> Result<u32> {
     Ok(handle)
 }
 
+/// Opens a descriptor from the parent process: what to read from and what to write to.
+pub(crate) fn open_stdio(fd: u32) -> Result<[u32; 2]> {
+    let mut handles = [0; 2];
+    check(import!(stdio::open(fd, handles.as_mut_ptr())))?;
+    Ok(handles)
+}
+
 /// Reads from a stream: `None` when nothing is there yet and a `Readable` event follows, `Some(0)` at the end.
 pub(crate) fn stream_read(handle: u32, buf: &mut [u8]) -> Result<Option<usize>> {
     let mut len = 0;

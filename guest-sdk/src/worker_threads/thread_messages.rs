@@ -115,7 +115,7 @@ pub(crate) fn dispatch(record: EventRecord) {
                 return;
             }
             PROCESSING.set(Some(token));
-            let is_read = received::with_readers(message, |received| {
+            let read = received::with_readers(message, |received| {
                 if listeners_of_process > 0
                     && let Some(value) = received.read()
                 {
@@ -126,7 +126,7 @@ pub(crate) fn dispatch(record: EventRecord) {
                 arrived.0
             });
             PROCESSING.set(None);
-            done(token, if is_read { outcome::DONE } else { outcome::FAILED });
+            done(token, if read.is_ok() { outcome::DONE } else { outcome::FAILED });
         }
         Ok(None) => received::keep(message),
         Err(error) => crate::uncaught::raise(&error, nodule_abi::hooks::Origin::UncaughtException),

@@ -26,6 +26,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
+use crate::child_process::start_record::StartRecord;
 use crate::exit_code::ExitCode;
 use arguments::{CommandLine, ENVIRONMENT_OPTIONS, RunLine};
 use error::CliError;
@@ -85,6 +86,9 @@ fn install_panic_hook() {
 }
 
 fn dispatch(words: Vec<OsString>) -> Result<ExitCode, CliError> {
+    if let Some(record) = run::record()? {
+        return dispatch_child(record);
+    }
     match arguments::split(words) {
         CommandLine::Run(line) => dispatch_run(line),
         CommandLine::Other(words) => match parse(words)? {
@@ -137,6 +141,23 @@ fn dispatch_run(line: RunLine) -> Result<ExitCode, CliError> {
     };
     match parsed {
         Parsed::Command(Command::Run(flags)) => run::run(*flags, line.options, form),
+        Parsed::Command(other) => execute(other),
+        Parsed::Printed(code) => Ok(code),
+    }
+}
+
+/// Runs what the parent says; the command line is for those who look at it.
+fn dispatch_child(record: StartRecord) -> Result<ExitCode, CliError> {
+    let from_environment = match std::env::var_os(ENVIRONMENT_OPTIONS) {
+        Some(text) => arguments::environment_options(&text)?,
+        None => Vec::new(),
+    };
+    let mut words = vec![OsString::from("run")];
+    words.extend(from_environment);
+    words.extend(record.exec_argv.iter().map(OsString::from));
+    words.extend(["--".into(), OsString::from(&record.module)]);
+    match parse(words)? {
+        Parsed::Command(Command::Run(flags)) => run::run_child(*flags, record),
         Parsed::Command(other) => execute(other),
         Parsed::Printed(code) => Ok(code),
     }

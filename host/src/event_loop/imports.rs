@@ -177,6 +177,10 @@ fn close(state: &mut IsolateState, handle: Handle) -> Result<(), HostError> {
         // A worker runs on; a message to a thread may still arrive; an answer is given up.
         Resource::Worker(_) | Resource::ThreadMessage(_) | Resource::Reply(_) => {}
         Resource::SharedBuffer(_) | Resource::ArrayBuffer(_) | Resource::Wait(_) => {}
+        // A child runs on.
+        Resource::ChildProcess(_) | Resource::SyncResult(_) => {}
+        // What a channel accepted is still sent.
+        Resource::IpcChannel(_) | Resource::NativeHandle(_) => {}
     }
     Ok(())
 }

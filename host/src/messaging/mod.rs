@@ -58,7 +58,7 @@ pub struct Owner {
 
 impl Owner {
     /// Makes owners out of an isolate and a handle.
-    fn source(state: &IsolateState) -> impl FnOnce(Handle) -> Self + use<> {
+    pub(crate) fn source(state: &IsolateState) -> impl FnOnce(Handle) -> Self + use<> {
         let shared = Arc::clone(&state.shared);
         let queue_bytes_max = state.messaging.queue_bytes_max;
         move |handle| Self {
@@ -78,10 +78,11 @@ impl Owner {
 /// The guest is about to get `record`: brings it up to date and lets its source make another.
 pub(crate) fn deliver(state: &mut IsolateState, record: &mut EventRecord) {
     let handle = Handle::from_guest(record.handle);
-    let is_close = record.kind == EventKind::PortClose as u32;
+    let is_close = record.kind == EventKind::PortClose as u32 || record.kind == EventKind::IpcDisconnect as u32;
     match state.handles.get(handle) {
         Ok(Resource::Port(port)) => port.delivered(record),
         Ok(Resource::Broadcast(member)) => member.delivered(),
+        Ok(Resource::IpcChannel(channel)) => channel.delivered(record),
         _ => return,
     }
     if is_close {

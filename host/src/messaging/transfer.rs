@@ -168,7 +168,11 @@ fn detach(state: &mut IsolateState, handle: Handle) -> Result<Transferred> {
         | Resource::Broadcast(_)
         | Resource::Worker(_)
         | Resource::ThreadMessage(_)
-        | Resource::Reply(_) => Err(data_clone(format!("{handle} could not be cloned."))),
+        | Resource::ChildProcess(_)
+        | Resource::SyncResult(_)
+        | Resource::Reply(_)
+        | Resource::IpcChannel(_)
+        | Resource::NativeHandle(_) => Err(data_clone(format!("{handle} could not be cloned."))),
     }
 }
 

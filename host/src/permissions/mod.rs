@@ -14,6 +14,7 @@
 //! | `scope.rs` | the scopes of `process.permission`: `has` and `drop` |
 //! | `check.rs` | the checks and their proof values |
 //! | `grant.rs`, `net.rs` | list grants: environment names, executables, network addresses |
+//! | `narrow.rs` | narrowing in the words of the command line |
 //! | `dir.rs`, `fs.rs` | one directory grant · all of them and the resolution of guest paths |
 
 mod check;
@@ -21,6 +22,7 @@ mod dir;
 mod error;
 mod fs;
 mod grant;
+mod narrow;
 mod net;
 mod scope;
 

@@ -5,6 +5,7 @@ use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 use nodule_abi::value::{Object, Value};
 
 use super::{options, reports};
+use crate::ipc;
 use crate::runtime::IsolateState;
 
 /// The version of Node's API that is followed.
@@ -44,10 +45,13 @@ fn strings<'a>(list: impl IntoIterator<Item = &'a str>) -> Value {
 }
 
 /// The attribute `name`; `None` when there is no such attribute. Undefined is a value.
-pub fn get(state: &IsolateState, name: &str) -> Option<Value> {
+///
+/// # Errors
+/// `ERR_WORKER_UNSUPPORTED_OPERATION` for those that a worker does not have.
+pub fn get(state: &IsolateState, name: &str) -> Result<Option<Value>> {
     let process = &state.process;
     let flag = |flag: Option<bool>| flag.map_or(Value::Undefined, Value::from);
-    Some(match name {
+    Ok(Some(match name {
         "arch" => arch().into(),
         "platform" => platform().into(),
         "release" => release(),
@@ -76,10 +80,9 @@ pub fn get(state: &IsolateState, name: &str) -> Option<Value> {
         "sourceMapsEnabled" => process.source_maps.into(),
         "unhandledRejections" => process.unhandled_rejections.name().into(),
         "threadId" => thread_id(state).into(),
-        // No parent speaks to this process over an IPC channel yet.
-        "channel" | "connected" => Value::Undefined,
-        _ => return name.strip_prefix("report.").and_then(|name| process.report.get(name)),
-    })
+        "channel" | "connected" => ipc::parent_channel_attribute(state, name)?,
+        _ => return Ok(name.strip_prefix("report.").and_then(|name| process.report.get(name))),
+    }))
 }
 
 /// Sets a writable attribute.
@@ -108,7 +111,7 @@ pub fn set(state: &mut IsolateState, name: &str, value: &Value) -> Result<()> {
                 state.process.report.set(report_name, value)?;
                 return reports::settings_changed(state, report_name, old_signal);
             }
-            let code = if get(state, name).is_some() {
+            let code = if get(state, name)?.is_some() {
                 ErrorCode::Eperm
             } else {
                 ErrorCode::Enoent

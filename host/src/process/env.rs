@@ -11,6 +11,7 @@ use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 use nodule_abi::limits::{ENV_BYTES_MAX, ENV_COUNT_MAX, ENV_TOTAL_BYTES_MAX};
 
 use super::js_text;
+use crate::ipc::is_channel_variable;
 
 /// A set of environment variables. Clones share one set.
 #[derive(Clone, Debug, Default)]
@@ -31,8 +32,8 @@ impl EnvStore {
         Self::default()
     }
 
-    /// The store of a main isolate: the variables of the OS environment that `granted` accepts, then `explicit` ones
-    /// (`--env`), which replace them. OS entries that are not UTF-8 or break a rule are left out; an explicit one
+    /// The store of a main isolate: the variables of the OS environment that `granted` accepts, except those that tell of
+    /// the channel to the parent, then `explicit` ones (`--env`), which replace them. OS entries that are not UTF-8 or break a rule are left out; an explicit one
     /// that breaks a rule is an error.
     pub fn from_os(
         granted: impl Fn(&str) -> bool,
@@ -50,6 +51,7 @@ impl EnvStore {
         for (key, value) in os {
             if let (Ok(key), Ok(value)) = (key.into_string(), value.into_string())
                 && granted(&key)
+                && !is_channel_variable(&key)
             {
                 // What the kernel let through but the rules do not is no mistake of the guest's.
                 let _ = variables.set(&key, &value);

@@ -141,12 +141,15 @@ fn cache_flag() -> String {
     }
 }
 
+/// Whether a file has the name of a module.
+pub fn is_wasm_name(file: &str) -> bool {
+    let extension = Path::new(file).extension();
+    extension.is_some_and(|extension| extension == "wasm" || extension == "wat")
+}
+
 /// By name, or by the magic in front of the file.
 fn is_wasm(file: &str) -> bool {
-    let by_name = Path::new(file)
-        .extension()
-        .is_some_and(|extension| extension == "wasm" || extension == "wat");
-    by_name
+    is_wasm_name(file)
         || std::fs::File::open(file).is_ok_and(|mut opened| {
             let mut magic = [0; 4];
             std::io::Read::read_exact(&mut opened, &mut magic).is_ok() && &magic == b"\0asm"

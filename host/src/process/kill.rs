@@ -2,12 +2,17 @@
 
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 
+use crate::child_process::Processes;
 use crate::permissions::Permissions;
 
-/// Sends `signal` to `pid` as `kill(2)` does; 0 only tests. The own process and its descendants need no grant.
-pub fn kill(permissions: &Permissions, pid: i32, signal: i32) -> Result<()> {
+/// Sends `signal` to `pid` as `kill(2)` does; 0 only tests. The own process and its descendants need no grant. One of
+/// `children` is reached by what stands for it, whoever may get its number.
+pub fn kill(permissions: &Permissions, children: &Processes, pid: i32, signal: i32) -> Result<()> {
     if !(0..=64).contains(&signal) {
         return Err(ErrorRecord::system(ErrorCode::Einval, "kill").into());
+    }
+    if let Some(child) = u32::try_from(pid).ok().and_then(|pid| children.with_pid(pid)) {
+        return child.kill(signal);
     }
     let target = permissions.check_signal(pid, is_descendant)?;
     let signal = (signal != 0).then_some(signal);

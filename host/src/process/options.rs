@@ -110,6 +110,7 @@ host_options! {
     "--fuel": Required("N"), Process, Anywhere, "bound of the instructions of an isolate";
     "--max-handles": Required("N"), Process, Anywhere, "bound of the open handles of an isolate";
     "--max-workers": Required("N"), Process, Anywhere, "bound of the live workers below an isolate";
+    "--max-children": Required("N"), Process, Anywhere, "bound of the running child processes of an isolate";
     "--max-ports": Required("N"), Process, Anywhere, "bound of the open message ports of an isolate";
     "--max-queue": Required("SIZE"), Process, Anywhere, "bound of the queued messages and stream buffers of an isolate";
     "--max-code": Required("SIZE"), Process, Anywhere, "bound of the machine code of an isolate";
@@ -127,6 +128,7 @@ host_options! {
     "--enable-source-maps": NoValue, Thread, Anywhere, "name source lines in backtraces";
     "--no-source-maps": NoValue, Thread, Anywhere, "do not name source lines in backtraces";
     "--debug-port": Required("PORT"), Process, Anywhere, "port of the debug server (9229)";
+    "--kill-orphans": NoValue, Process, Anywhere, "end child processes together with this one";
     "--entry": Required("NAME"), Process, CommandLine, "the exported function to run";
     "--no-cache": NoValue, Process, Anywhere, "do not keep compiled modules";
     "--cache-dir": Required("DIR"), Process, CommandLine, "where compiled modules are kept";

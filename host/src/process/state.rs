@@ -1,6 +1,8 @@
 //! The `process` of one isolate: what its attributes are read from.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use super::directory;
@@ -12,6 +14,8 @@ use super::reports::ReportPlace;
 use super::signals::{Side, SignalListener};
 use super::warnings::{DeprecationFlags, WarningOptions, WarningPrinter};
 use super::{abort::AbortRequest, title};
+use crate::handles::Handle;
+use crate::ipc::ChannelSeed;
 use crate::permissions::Permissions;
 use crate::runtime::{ControlRequest, IsolateRole, IsolateShared, Module};
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
@@ -77,6 +81,12 @@ pub struct ProcessOptions {
     pub env_store: Option<EnvStore>,
     /// A working directory of its own, as the guest names it. Default: the process's.
     pub own_cwd: Option<PathBuf>,
+    /// Whether child processes end with this one, unless they are detached.
+    pub kills_orphans: bool,
+    /// Descriptors from 3 on that its parent gave it, by number.
+    pub streams: Arc<BTreeMap<u32, OwnedFd>>,
+    /// The channel to its parent process.
+    pub(crate) channel: Option<ChannelSeed>,
 }
 
 /// Node's default debug port.
@@ -100,7 +110,7 @@ pub struct ProcessState {
     /// The code to end with.
     pub exit_code: ExitCode,
     /// Prints warnings.
-    pub warnings: WarningPrinter,
+    pub warnings: Arc<WarningPrinter>,
     /// Deprecation flags, changed by the guest.
     pub deprecation: DeprecationFlags,
     /// Failures of tasks nobody awaits.
@@ -113,8 +123,14 @@ pub struct ProcessState {
     pub debug_port: u16,
     /// Source lines in backtraces.
     pub source_maps: bool,
+    /// The channel to the parent process.
+    pub(crate) channel: Option<Handle>,
     /// Loaded side modules.
     pub side_modules: SideModules,
+    /// Whether child processes end with this one, unless they are detached.
+    pub kills_orphans: bool,
+    /// Descriptors from 3 on that its parent gave it, by number.
+    streams: Arc<BTreeMap<u32, OwnedFd>>,
     /// A working directory of its own.
     own_cwd: Option<PathBuf>,
     role: IsolateRole,
@@ -168,7 +184,7 @@ impl ProcessState {
             exec_path,
             main_module,
             exit_code: ExitCode::default(),
-            warnings: WarningPrinter::new(options.warnings),
+            warnings: Arc::new(WarningPrinter::new(options.warnings)),
             deprecation: options.deprecation,
             unhandled_rejections: options.unhandled_rejections,
             report_place: if options.report_place_given {
@@ -179,7 +195,10 @@ impl ProcessState {
             report: options.report,
             debug_port: options.debug_port.unwrap_or(DEBUG_PORT_DEFAULT),
             source_maps: options.source_maps.unwrap_or(true),
+            channel: None,
             side_modules: SideModules::default(),
+            kills_orphans: options.kills_orphans,
+            streams: options.streams,
             own_cwd: options.own_cwd,
             role,
             title: options.title,
@@ -198,6 +217,16 @@ impl ProcessState {
             Some(directory) => Ok(directory.clone()),
             None => directory::cwd(permissions),
         }
+    }
+
+    /// A working directory of its own, if it has one.
+    pub fn own_cwd(&self) -> Option<&Path> {
+        self.own_cwd.as_deref()
+    }
+
+    /// The descriptor with this number that its parent gave it.
+    pub fn stream_fd(&self, number: u32) -> Option<BorrowedFd<'_>> {
+        self.streams.get(&number).map(AsFd::as_fd)
     }
 
     /// Changes the working directory: its own if it has one, else that of the process, which only a main isolate may.

@@ -92,6 +92,11 @@ impl Cache {
         }
     }
 
+    /// The file of the compiled form of the module with this digest.
+    pub(super) fn open_code(&self, engine: &Engine, digest: &Digest) -> Option<std::fs::File> {
+        std::fs::File::open(self.path(engine, digest)).ok()
+    }
+
     /// Keeps compiled code. A failure costs only speed, so it is logged.
     pub(super) fn store(&self, engine: &Engine, digest: &Digest, code: &[u8]) {
         if let Err(error) = self.try_store(&self.path(engine, digest), code) {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use wasmtime::{Config, Engine, EngineWeak, OptLevel, WasmBacktraceDetails};
 
 use super::stacks::{StackPool, Stacks};
@@ -21,7 +22,7 @@ const IDLE_TICKS_MAX: u32 = 100;
 const BACKTRACE_FRAMES_MAX: usize = 24;
 
 /// How much the compiler optimises.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Optimize {
     /// Compiles fastest.
     None,
@@ -33,7 +34,7 @@ pub enum Optimize {
 }
 
 /// Choices that hold for all modules and isolates of a [`crate::Host`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineOptions {
     /// How much the compiler optimises. Default: [`Optimize::Speed`].
     pub optimize: Optimize,

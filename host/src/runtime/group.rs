@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::code_budget::CodeBudget;
 use super::state::IsolateShared;
+use crate::child_process::Processes;
 use crate::locks::LockTable;
 use crate::messaging::QueueBudget;
 use crate::messaging::broadcast::BroadcastNames;
@@ -48,10 +49,14 @@ pub struct IsolateGroup {
     pub(crate) queues: Arc<QueueBudget>,
     /// What its modules may hold together.
     pub(crate) code: Arc<CodeBudget>,
+    /// The processes that its isolates started.
+    pub(crate) processes: Processes,
     /// Its broadcast channels.
     pub(crate) broadcasts: BroadcastNames,
     /// Its Web Locks.
     pub(crate) locks: LockTable,
+    /// Whether its main thread has a channel to a parent process.
+    pub(crate) has_parent_channel: AtomicBool,
 }
 
 impl Drop for IsolateGroup {

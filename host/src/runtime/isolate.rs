@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nodule_abi::error::{ErrorRecord, Result};
+use tokio_util::sync::CancellationToken;
 use wasmtime::{Store, UpdateDeadline};
 
 use super::activity::Activity;
@@ -23,6 +24,7 @@ use crate::diagnostics::{
     SnapshotOptions,
 };
 use crate::handles::Handles;
+use crate::ipc;
 use crate::locks::LockClient;
 use crate::messaging::{self, MessagingState, PortEnd};
 use crate::permissions::Permissions;
@@ -266,6 +268,7 @@ impl IsolateBuilder {
     }
 
     pub(crate) fn into_store(self, shared: &Arc<IsolateShared>) -> Result<(Store<IsolateState>, Host)> {
+        let channel = self.process.channel.clone();
         let process = ProcessState::new(self.process, &self.module, &self.permissions, self.role)?;
         let wasi = wasi::context(&self.permissions, &process);
         let mut state = IsolateState {
@@ -299,6 +302,9 @@ impl IsolateBuilder {
         if let Some(port) = self.parent_port {
             // Given by its creator, so it is there however few it may have.
             state.threads.parent_port = Some(messaging::own_port(&mut state, port)?);
+        }
+        if let Some(channel) = channel {
+            ipc::open_parent_channel(&mut state, &channel)?;
         }
         let mut store = Store::new(self.host.engine(), state);
         store.limiter(|state| &mut state.limiter);
@@ -433,6 +439,11 @@ impl Isolate {
     /// When `join` returned, not one instruction of it runs any more.
     pub fn terminate(&self) {
         self.shared.terminate.cancel();
+    }
+
+    /// What ends it when cancelled, as [`Isolate::terminate`].
+    pub(crate) fn terminator(&self) -> CancellationToken {
+        self.shared.terminate.clone()
     }
 
     /// Waits for its end.

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nodule_abi::error::{ErrorCode, ErrorRecord};
+use serde::{Deserialize, Serialize};
 use wasmtime::ResourceLimiter;
 
 use super::activity::Activity;
 
 /// What happens when a guest wants more memory than it may have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnMemoryLimit {
     /// The isolate ends with `ERR_WORKER_OUT_OF_MEMORY`.
     #[default]
@@ -19,7 +20,7 @@ pub enum OnMemoryLimit {
 }
 
 /// Hard limits of one isolate. Exceeding one ends that isolate, never a neighbour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// All linear memory of the isolate, in bytes. Default: 4 GiB, what wasm32 can address.
     pub max_memory_bytes: usize,
@@ -37,6 +38,8 @@ pub struct Limits {
     pub max_handles: usize,
     /// Live workers below this isolate, those of its workers included. Default: 10,000.
     pub max_workers: usize,
+    /// Running child processes of this isolate and its workers. Default: 1,024.
+    pub max_children: usize,
     /// Open message ports. Default: as many as handles, 65,536.
     pub max_ports: usize,
     /// Bytes the host holds for the isolate: queued messages, buffers of streams. Default: none, each queue has its own
@@ -70,6 +73,7 @@ impl Default for Limits {
             fuel: None,
             max_handles: nodule_abi::limits::HANDLES_MAX_DEFAULT,
             max_workers: WORKERS_MAX_DEFAULT,
+            max_children: nodule_abi::limits::CHILDREN_MAX_DEFAULT,
             max_ports: nodule_abi::limits::HANDLES_MAX_DEFAULT,
             max_queue_bytes: None,
             max_code_bytes: None,
@@ -102,6 +106,7 @@ impl Limits {
             fuel: tighter(self.fuel, wanted.fuel),
             max_handles: self.max_handles.min(wanted.max_handles),
             max_workers: self.max_workers.min(wanted.max_workers),
+            max_children: self.max_children.min(wanted.max_children),
             max_ports: self.max_ports.min(wanted.max_ports),
             max_queue_bytes: tighter(self.max_queue_bytes, wanted.max_queue_bytes),
             max_code_bytes: tighter(self.max_code_bytes, wanted.max_code_bytes),
@@ -134,6 +139,7 @@ impl Limits {
         for (name, bound, default) in [
             ("max-handles", self.max_handles, default.max_handles),
             ("max-workers", self.max_workers, default.max_workers),
+            ("max-children", self.max_children, default.max_children),
             ("max-ports", self.max_ports, default.max_ports),
             (
                 "max-shared-buffers",

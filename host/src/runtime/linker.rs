@@ -7,8 +7,8 @@ use wasmtime::{Engine, InstancePre, Linker, Module, UnknownImportError};
 use super::module_error::ModuleError;
 use super::state::IsolateState;
 use crate::{
-    diagnostics, error_area, event_loop, locks, messaging, os, process, shared_memory, stdio, timers, wasi,
-    worker_threads,
+    child_process, diagnostics, error_area, event_loop, ipc, locks, messaging, os, process, shared_memory, stdio,
+    timers, wasi, worker_threads,
 };
 
 /// The linker with everything a guest may import. The list is the table of contents.
@@ -26,6 +26,8 @@ pub fn build(engine: &Engine) -> wasmtime::Result<Linker<IsolateState>> {
     worker_threads::imports::register(&mut linker)?;
     diagnostics::imports::register(&mut linker)?;
     shared_memory::imports::register(&mut linker)?;
+    child_process::imports::register(&mut linker)?;
+    ipc::imports::register(&mut linker)?;
     Ok(linker)
 }
 

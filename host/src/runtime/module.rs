@@ -49,7 +49,7 @@ struct Inner {
 
 /// What a module was compiled from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Source {
+pub(super) enum Source {
     /// Bytes that its code keeps.
     Bytes,
     /// The file at `Inner::path`.
@@ -95,7 +95,7 @@ impl Module {
         Ok(module)
     }
 
-    fn from_binary(
+    pub(super) fn from_binary(
         host: &Host,
         name: &str,
         binary: &[u8],
@@ -274,7 +274,7 @@ impl Module {
         }
     }
 
-    fn linked(
+    pub(super) fn linked(
         host: &Host,
         code: Arc<Code>,
         name: &str,

@@ -13,7 +13,8 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+
+use crate::readiness;
 
 /// What a pipe is grown to once a writer finds it full; the most an unprivileged process may ask for.
 const PIPE_BYTES: usize = 1 << 20;
@@ -98,6 +99,29 @@ impl Channel {
         }
     }
 
+    /// Its descriptor once more.
+    pub fn clone_fd(&self) -> io::Result<OwnedFd> {
+        self.fd().try_clone_to_owned()
+    }
+
+    /// Ends what is written to a socket; its other direction goes on.
+    pub fn end(&self) {
+        if let Access::Socket(socket) = &self.access {
+            // It may have been ended by the other side.
+            let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Write);
+        }
+    }
+
+    /// Writes what fits; `WouldBlock` when nothing does.
+    pub fn try_write_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.try_write(bytes) {
+                Err(Errno::INTR) => {}
+                result => return result.map_err(io::Error::from),
+            }
+        }
+    }
+
     /// Bytes that can be read at once, when the system knows.
     pub fn available(&self) -> Option<u64> {
         rustix::io::ioctl_fionread(self.fd()).ok()
@@ -141,7 +165,8 @@ impl Channel {
         if let Access::BlockingThread(fd) = &self.access {
             return wait_on_thread(Arc::clone(fd), self.direction).await;
         }
-        let watch = self.watch()?;
+        // For one wait: streams of the process outlive the runtime of an embedder.
+        let watch = readiness::watch(self.fd(), self.direction.interest())?;
         loop {
             let mut guard = watch.ready(self.direction.interest()).await?;
             if self.is_ready()? {
@@ -149,14 +174,6 @@ impl Channel {
             }
             guard.clear_ready();
         }
-    }
-
-    /// Registers the stream for one wait: streams of the process outlive the runtime of an embedder.
-    #[allow(unsafe_code, reason = "a descriptor has to stay open while it is watched")]
-    fn watch(&self) -> io::Result<AsyncFd<BorrowedFd<'_>>> {
-        // SAFETY: the descriptor is borrowed from `self`, which keeps it open for as long as the result lives.
-        unsafe { AsyncFd::register_with_interest(self.fd(), self.direction.interest()) }
-            .map_err(|error| error.into_parts().1)
     }
 
     /// Writes what fits once something does; when it is dropped before it is ready, nothing was written.

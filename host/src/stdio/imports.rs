@@ -13,6 +13,7 @@ use crate::guest_memory;
 use crate::handles::{Handle, Resource};
 use crate::host_error::{HostError, respond};
 use crate::runtime::IsolateState;
+use crate::stdio::{ReadStream, WriteStream};
 
 const AREA: &str = namespace::stdio;
 
@@ -38,6 +39,14 @@ pub fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()> {
         let result = open_stdin(&mut caller, out);
         respond(&mut caller, result)
     })?;
+    linker.func_wrap(
+        AREA,
+        "open",
+        |mut caller: Caller<'_, IsolateState>, fd: u32, out: u32| {
+            let result = open(&mut caller, fd, out);
+            respond(&mut caller, result)
+        },
+    )?;
     linker.func_wrap(
         AREA,
         "read",
@@ -92,6 +101,23 @@ fn open_stdin(caller: &mut Caller<'_, IsolateState>, out: u32) -> Result<(), Hos
     let handle = state.handles.insert(Resource::Stdin, false)?;
     state.stdio.stdin.open(handle);
     guest_memory::write_u32(caller, out, handle.number())
+}
+
+fn open(caller: &mut Caller<'_, IsolateState>, fd: u32, out: u32) -> Result<(), HostError> {
+    guest_memory::check_writable(caller, out, 8)?;
+    let state = caller.data_mut();
+    state.handles.check_room(2)?;
+    let descriptor = state.process.stream_fd(fd).ok_or(ErrorCode::Ebadf)?;
+    let failed = |error: io::Error| {
+        let code = ErrorCode::from_errno(error.raw_os_error().unwrap_or(libc::EIO));
+        ErrorRecord::system(code, "open")
+    };
+    let reader = ReadStream::from_fd(descriptor).map_err(failed)?;
+    let writer = WriteStream::from_fd(descriptor).map_err(failed)?;
+    let reader = state.handles.insert(Resource::Reader(reader), false)?;
+    let writer = state.handles.insert(Resource::Writer(writer), false)?;
+    guest_memory::write_u32(caller, out, reader.number())?;
+    guest_memory::write_u32(caller, out + 4, writer.number())
 }
 
 fn read(caller: &mut Caller<'_, IsolateState>, handle: Handle, buf: u32, cap: u32, len: u32) -> Result<(), HostError> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use tokio::io::AsyncRead;
 
@@ -141,6 +141,11 @@ impl Stdin {
 
     fn with_fd<R>(&self, body: impl FnOnce(BorrowedFd<'_>) -> R) -> Option<R> {
         self.inherited.then(|| body(io::stdin().as_fd()))
+    }
+
+    /// Its descriptor once more, if it is the standard input of the process.
+    pub fn os_fd(&self) -> Option<io::Result<OwnedFd>> {
+        self.with_fd(|fd| fd.try_clone_to_owned())
     }
 
     /// Whether it is a terminal.

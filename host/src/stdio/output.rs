@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
+use rustix::fs::{Mode, OFlags};
 use tokio::io::AsyncWrite;
 
 use super::pipe::{self, PipeReader};
@@ -129,6 +130,17 @@ impl Output {
         match &self.sink {
             Sink::Inherited(stream) => Some(stream.with_fd(body)),
             Sink::Null | Sink::PipeWanted | Sink::Stream(_) => None,
+        }
+    }
+
+    /// Its descriptor once more, if it is a stream of the process. `/dev/null` when it leads nowhere.
+    pub fn os_fd(&self) -> Option<io::Result<OwnedFd>> {
+        match &self.sink {
+            Sink::Null => {
+                let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+                Some(rustix::fs::open("/dev/null", flags, Mode::empty()).map_err(io::Error::from))
+            }
+            Sink::Inherited(_) | Sink::PipeWanted | Sink::Stream(_) => self.with_fd(|fd| fd.try_clone_to_owned()),
         }
     }
 

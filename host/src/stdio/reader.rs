@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -187,6 +187,20 @@ impl From<PipeReader> for ReadStream {
 }
 
 impl ReadStream {
+    /// The reading end of a socket from another process.
+    pub fn from_fd(fd: BorrowedFd<'_>) -> io::Result<Self> {
+        let socket = Channel::open(fd, Direction::Read)?;
+        Ok(Self::new(Reader::Channel(Some(socket))))
+    }
+
+    /// Its descriptor once more, if it has one and nobody reads right now.
+    pub fn os_fd(&self) -> Option<OwnedFd> {
+        match &*self.reader.try_lock().ok()? {
+            Reader::Channel(Some(channel)) => channel.clone_fd().ok(),
+            Reader::Channel(None) | Reader::Bytes { .. } | Reader::Pipe(_) | Reader::Stream { .. } => None,
+        }
+    }
+
     pub(super) fn new(reader: Reader) -> Self {
         Self {
             reader: Arc::new(Mutex::new(reader)),

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use nodule_abi::error::Result;
 
+use super::channel::{Channel, Direction};
 use super::pipe::{PipeReader, PipeWriter};
 use super::tell;
 use crate::handles::Resource;
@@ -14,9 +16,36 @@ use crate::spawn_tied::Tied;
 
 /// The writing end of a stream. Dropping it is the end of the stream.
 pub struct WriteStream {
-    writer: Arc<PipeWriter>,
+    writer: Writer,
     /// Waits for room.
     waiter: Option<Tied>,
+}
+
+/// Where bytes go.
+#[derive(Clone)]
+enum Writer {
+    /// To another isolate.
+    Pipe(Arc<PipeWriter>),
+    /// To another process.
+    Socket(Arc<Channel>),
+}
+
+impl Writer {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Pipe(pipe) => pipe.try_write(bytes),
+            Self::Socket(socket) => socket.try_write_now(bytes),
+        }
+    }
+
+    /// Waits until a write would not say `WouldBlock`.
+    async fn ready(&self) {
+        match self {
+            Self::Pipe(pipe) => std::future::poll_fn(|context| pipe.poll_writable(context)).await,
+            // A failure is found again by the write that follows.
+            Self::Socket(socket) => drop(socket.ready().await),
+        }
+    }
 }
 
 impl fmt::Debug for WriteStream {
@@ -30,13 +59,30 @@ impl fmt::Debug for WriteStream {
 impl From<PipeWriter> for WriteStream {
     fn from(writer: PipeWriter) -> Self {
         Self {
-            writer: Arc::new(writer),
+            writer: Writer::Pipe(Arc::new(writer)),
             waiter: None,
         }
     }
 }
 
 impl WriteStream {
+    /// The writing end of a socket to another process.
+    pub fn from_fd(fd: BorrowedFd<'_>) -> io::Result<Self> {
+        let socket = Channel::open(fd, Direction::Write)?;
+        Ok(Self {
+            writer: Writer::Socket(Arc::new(socket)),
+            waiter: None,
+        })
+    }
+
+    /// Its descriptor once more, if it has one.
+    pub fn os_fd(&self) -> Option<OwnedFd> {
+        match &self.writer {
+            Writer::Pipe(_) => None,
+            Writer::Socket(socket) => socket.clone_fd().ok(),
+        }
+    }
+
     /// Writes what fits. After `WouldBlock`, `notify` is called when there is room or the reader is gone, and again
     /// while it gives `false`.
     pub fn write_or_notify(
@@ -49,9 +95,9 @@ impl WriteStream {
             .as_ref()
             .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
         {
-            let writer = Arc::clone(&self.writer);
+            let writer = self.writer.clone();
             self.waiter = Some(Tied::spawn(async move {
-                std::future::poll_fn(|context| writer.poll_writable(context)).await;
+                writer.ready().await;
                 drop(writer);
                 tell(notify).await;
             }));
@@ -62,8 +108,11 @@ impl WriteStream {
 
 impl Drop for WriteStream {
     fn drop(&mut self) {
-        // The waiter may have the writer for a moment longer.
-        self.writer.end();
+        // The waiter, or the reading end of the same socket, may have it for longer.
+        match &self.writer {
+            Writer::Pipe(pipe) => pipe.end(),
+            Writer::Socket(socket) => socket.end(),
+        }
     }
 }
 

@@ -73,7 +73,10 @@ impl ResourceLimits {
             &mut wanted.max_shared_buffers,
             number("maxShared", self.max_shared)?.map(count),
         );
-        number("maxChildren", self.max_children)?;
+        set(
+            &mut wanted.max_children,
+            number("maxChildren", self.max_children)?.map(count),
+        );
         match self.on_memory_limit.as_deref() {
             None => {}
             Some("fail") => wanted.on_memory_limit = OnMemoryLimit::Fail,

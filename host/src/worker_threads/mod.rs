@@ -12,7 +12,6 @@
 //! | `environment_data` | `setEnvironmentData` |
 //! | `thread_messages` | `postMessageToThread` |
 //! | `contexts` | `createContext`: further instances in the same task |
-//! | `room` | how many workers may run below an isolate |
 //! | `reply` | answers that take a while: snapshots, profiles |
 //! | `imports` | `nodule:worker_threads/1` |
 
@@ -23,7 +22,6 @@ pub mod imports;
 mod limits;
 mod options;
 mod reply;
-mod room;
 mod source;
 mod spawn;
 mod thread_messages;
@@ -31,6 +29,7 @@ mod thread_state;
 mod worker;
 
 pub use reply::Reply;
+pub(crate) use source::{file_url, open as open_module};
 pub use thread_messages::{ThreadMessageRequest, ThreadMessages};
 pub use thread_state::ThreadState;
 pub use worker::Worker;

@@ -65,7 +65,7 @@ pub async fn compile(host: &Host, bytes: Vec<u8>) -> Result<Module> {
 }
 
 /// Opens a file inside a grant, on a thread for that: its file system may be slow.
-async fn open(permissions: &Permissions, cwd: &Path, path: &str) -> Result<std::fs::File> {
+pub async fn open(permissions: &Permissions, cwd: &Path, path: &str) -> Result<std::fs::File> {
     let target = permissions.check_read(path, cwd)?;
     let open = move || {
         // Opening a pipe that nobody writes to would wait.
@@ -111,7 +111,7 @@ fn invalid_url(reason: &str, received: &str) -> Box<ErrorRecord> {
 }
 
 /// The path of a `file:` URL: what follows an empty or local host, with `%xx` decoded.
-fn file_url(rest: &str) -> Result<String> {
+pub fn file_url(rest: &str) -> Result<String> {
     let path = match rest.strip_prefix("//") {
         Some(after) => after.strip_prefix("localhost").unwrap_or(after),
         None => rest,

@@ -10,15 +10,15 @@ use wasmtime::Store;
 use super::exec_argv;
 use super::limits::Granted;
 use super::options::{WorkerOptions, check_path};
-use super::room::Place;
 use super::source::{self, Source};
 use super::thread_state::ThreadState;
 use super::worker::{Worker, WorkerLink};
 use crate::handles::{Handle, Resource};
 use crate::messaging::{self, Charged, PortEnd, Transferred};
-use crate::permissions::{DirAccess, Permissions};
+use crate::permissions::Permissions;
 use crate::process::env::EnvStore;
 use crate::process::{ProcessOptions, directory};
+use crate::runtime::room::Place;
 use crate::runtime::{
     CodeCharge, EngineOptions, ExitStatus, Host, IsolateBuilder, IsolateRole, IsolateShared, IsolateState, run_context,
     run_isolate,
@@ -69,7 +69,10 @@ pub fn prepare(state: &IsolateState, options: &WorkerOptions, code: Option<Vec<u
     let source_charge = code.as_ref().map(|code| state.reserve_source(code.len())).transpose()?;
     let creator_cwd = state.process.cwd(&state.permissions)?;
     let source = source_of(state, options, code, &creator_cwd)?;
-    let permissions = narrowed(state, options, &creator_cwd)?;
+    let permissions = match &options.permissions {
+        Some(flags) => state.permissions.narrow_by_flags(flags, &[], &creator_cwd)?,
+        None => state.permissions.clone(),
+    };
     let cwd = match &options.cwd {
         Some(path) => directory::resolve(&permissions, path, &creator_cwd)?,
         None => creator_cwd,
@@ -119,7 +122,11 @@ fn check_room(state: &IsolateState) -> Result<Place> {
     state.handles.check_ports(1)?;
     // The worker, its port and three streams.
     state.handles.check_room(5)?;
-    state.threads.room.take(state.limits.max_workers)
+    state.threads.room.take(state.limits.max_workers).map_err(|running| {
+        let max = state.limits.max_workers;
+        let message = format!("{running} workers run, {max} are allowed (raise it with --max-workers)");
+        ErrorRecord::new(ErrorCode::Eagain, message).into()
+    })
 }
 
 fn source_of(state: &IsolateState, options: &WorkerOptions, code: Option<Vec<u8>>, cwd: &Path) -> Result<Source> {
@@ -139,42 +146,6 @@ fn source_of(state: &IsolateState, options: &WorkerOptions, code: Option<Vec<u8>
         }
         None => Ok(Source::Module(state.module.clone())),
     }
-}
-
-/// The creator's grants, narrowed by flags in the words of the command line.
-fn narrowed(state: &IsolateState, options: &WorkerOptions, cwd: &Path) -> Result<Permissions> {
-    let Some(flags) = &options.permissions else {
-        return Ok(state.permissions.clone());
-    };
-    let refused =
-        |text: &str, reason: &str| ErrorRecord::invalid_arg_value("options.permissions", reason, &format!("'{text}'"));
-    let mut wanted = Permissions::none();
-    for flag in flags {
-        if let Some(directory) = flag.strip_prefix("--dir=") {
-            let (path, guest, access) = directory_wish(directory);
-            let grant = state.permissions.sub_dir(path, cwd, guest, access)?;
-            wanted = wanted
-                .with_dir(grant)
-                .map_err(|error| refused(flag, &error.to_string()))?;
-        } else if matches!(flag.as_str(), "-A" | "--allow-all") {
-            wanted = state.permissions.clone();
-        } else {
-            wanted = wanted
-                .with_flag(flag)
-                .map_err(|error| refused(flag, &error.to_string()))?;
-        }
-    }
-    Ok(state.permissions.narrow(&wanted))
-}
-
-/// `PATH[::GUEST][:ro]`.
-fn directory_wish(text: &str) -> (&str, &str, DirAccess) {
-    let (text, access) = match text.strip_suffix(":ro") {
-        Some(text) => (text, DirAccess::Read),
-        None => (text, DirAccess::ReadWrite),
-    };
-    let (path, guest) = text.split_once("::").unwrap_or((text, text));
-    (path, guest, access)
 }
 
 /// Only the stack class and counting of fuel ask for an engine of their own.
@@ -280,6 +251,7 @@ impl Prepared {
                 has_own_cwd: self.has_own_cwd,
                 source_charge: self.source_charge,
                 room: state.threads.room.below(state.limits.max_workers),
+                processes: state.threads.processes.below(state.limits.max_children),
                 ..ThreadState::default()
             },
         }

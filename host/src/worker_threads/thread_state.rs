@@ -7,11 +7,11 @@ use nodule_abi::value::Value;
 
 use super::contexts::Contexts;
 use super::environment_data::EnvironmentData;
-use super::room::Room;
 use super::thread_messages::Receipt;
 use super::worker::WorkerLink;
 use crate::handles::Handle;
 use crate::messaging::Charged;
+use crate::runtime::room::Room;
 use crate::runtime::{CodeBudget, CodeCharge};
 
 /// The thread's own state.
@@ -39,6 +39,8 @@ pub struct ThreadState {
     pub contexts: Contexts,
     /// Its workers and theirs.
     pub room: Room,
+    /// Processes that it and its workers started.
+    pub processes: Room,
     /// Counts the answers about workers that are open.
     pub open_replies: Arc<()>,
     /// Counts the core dumps of workers that it holds.

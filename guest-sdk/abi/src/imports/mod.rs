@@ -200,6 +200,8 @@ areas! {
     worker_threads,
     diagnostics,
     shared_memory,
+    child_process,
+    ipc,
 }
 
 /// The area with this name.

@@ -131,11 +131,5 @@ abi! {
         /// Version and entries of an import namespace (`process`, `node:process`), as a sized CBOR object
         /// `{name, version, imports}`. `ENOENT` when there is none.
         fn get_builtin_module(id: *const u8, id_len: u32, buf: *mut u8, cap: u32, len: *mut u32) -> u32;
-
-        /// Sends a CBOR value to the parent over the IPC channel, with the resource `handle` or 0, and writes the id
-        /// under which it is reported sent to `*request`. `ERR_IPC_CHANNEL_CLOSED` without a channel.
-        fn send(message: *const u8, message_len: u32, handle: u32, request: *mut u32) -> u32;
-        /// Closes the IPC channel after what is queued. `ERR_IPC_DISCONNECTED` without a channel.
-        fn disconnect() -> u32;
     }
 }

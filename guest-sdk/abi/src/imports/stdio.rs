@@ -18,5 +18,8 @@ abi! {
         /// `EAGAIN` when nothing fits: an event of kind `Writable` follows. `EPIPE` when the reader is gone.
         /// The handle keeps the isolate alive only while a write waits.
         fn write(handle: u32, bytes: *const u8, len: u32, written: *mut u32) -> u32;
+        /// Opens the descriptor `fd` (from 3 on) that the parent process gave this one as a stream: writes the handle to
+        /// read from and the handle to write to. Both go to the same descriptor. `EBADF` when there is none.
+        fn open(fd: u32, handles: *mut u32) -> u32;
     }
 }

@@ -1,6 +1,6 @@
 //! Without a parent that opened a channel.
 
-use nodule_sdk::{Error, Result, process};
+use nodule_sdk::{Error, Result, Value, process};
 
 #[nodule_sdk::main]
 fn main() -> Result<()> {
@@ -11,7 +11,7 @@ fn main() -> Result<()> {
     );
     println!(
         "send {}",
-        process::send(&"hello")
+        process::send("hello")
             .err()
             .as_ref()
             .and_then(Error::code)
@@ -25,7 +25,7 @@ fn main() -> Result<()> {
             .and_then(Error::code)
             .unwrap_or("done")
     );
-    process::on_message(|_, _| println!("message"));
+    process::on_message(|_: Value| println!("message"));
     process::on_disconnect(|| println!("disconnect"));
     process::on_worker(|_| println!("worker"));
     process::on_worker_message(|_, _| println!("workerMessage"));

@@ -16,6 +16,7 @@ pub struct Want {
 }
 
 const PROCESS: &str = nodule_abi::imports::namespace::process;
+const CHILD_PROCESS: &str = nodule_abi::imports::namespace::child_process;
 const WASI: &str = "wasi_snapshot_preview1";
 
 struct Hint {
@@ -97,6 +98,12 @@ const HINTS: &[Hint] = &[
         namespace: PROCESS,
         names: &["execve"],
     },
+    Hint {
+        flag: "--allow-run=FILE or --allow-child",
+        reason: "to start programs of the system or other modules",
+        namespace: CHILD_PROCESS,
+        names: &["spawn", "spawn_sync"],
+    },
 ];
 
 /// What a module with these imports may want, a grant at a time.
@@ -134,7 +141,7 @@ mod tests {
     #[test]
     fn hints_name_imports_and_flags_that_exist() {
         for hint in HINTS {
-            let own = hint.namespace == PROCESS;
+            let own = hint.namespace != WASI;
             for name in hint.names.iter().filter(|_| own) {
                 assert!(find(hint.namespace, name).is_some(), "{name}");
             }

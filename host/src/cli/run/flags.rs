@@ -141,6 +141,9 @@ pub struct LimitFlags {
     /// Bound of the live workers below it; 10000
     #[arg(long, value_name = "N")]
     pub max_workers: Option<usize>,
+    /// Bound of the running child processes; 1024
+    #[arg(long, value_name = "N")]
+    pub max_children: Option<usize>,
     /// Bound of the open message ports; 65536
     #[arg(long, value_name = "N")]
     pub max_ports: Option<usize>,
@@ -186,6 +189,9 @@ pub struct EnvironmentFlags {
     /// The process title, which ps shows
     #[arg(long, value_name = "TITLE")]
     pub title: Option<String>,
+    /// Ends child processes together with this one, unless they are detached
+    #[arg(long)]
+    pub kill_orphans: bool,
     /// The exported function to run; _start
     #[arg(long, value_name = "NAME")]
     pub entry: Option<String>,

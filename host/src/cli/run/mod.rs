@@ -1,5 +1,6 @@
 //! `nodule run`.
 
+mod child;
 pub mod flags;
 mod settings;
 
@@ -16,8 +17,12 @@ use super::error::CliError;
 use super::progress::Progress;
 use super::size;
 use crate::exit_code::ExitCode;
+use crate::ipc::{ChannelSeed, finish_sends};
+use crate::permissions::Permissions;
+use crate::process::ProcessOptions;
 use crate::runtime::{ExitStatus, Host, IsolateBuilder, IsolateRole, Limits, Module, ModuleError};
 use crate::stdio::{Input, Output, finish_writes};
+pub use child::{record, run as run_child};
 use flags::{EngineFlags, RunFlags};
 pub use settings::optimize;
 
@@ -57,43 +62,83 @@ pub fn run(flags: RunFlags, exec_argv: Vec<OsString>, form: Form) -> Result<Exit
     let module = command.next().map_or(OsStr::new(""), OsString::as_os_str);
     let args = texts(command, "argument")?;
     let exec_argv = texts(exec_argv.iter(), "option")?;
-    let limits = settings::limits(&flags.limits);
-    let permissions = settings::permissions(&flags.permissions)?;
     let variables = settings::variables(&flags.environment)?;
     let file_variables = settings::file_variables(&flags.environment)?;
-    let debug_port = settings::debug_port(&flags.engine)?;
-    let report = settings::report(&flags.report)?;
-
+    let setup = Setup {
+        permissions: settings::permissions(&flags.permissions)?,
+        limits: settings::limits(&flags.limits),
+        kills_orphans: flags.environment.kill_orphans,
+        ends_with: None,
+        channel: parent_channel(),
+    };
     let host = host(&flags)?;
     let module = load(&host, module, &flags.engine, form)?;
-    check_memory(&module, limits)?;
+    start(&host, &module, flags, setup, |process| {
+        process.args = args;
+        process.exec_argv = exec_argv;
+        process.env = variables;
+        process.env_defaults = file_variables;
+    })
+}
+
+/// What an isolate may do and use.
+struct Setup {
+    permissions: Permissions,
+    limits: Limits,
+    /// Whether children end with this process.
+    kills_orphans: bool,
+    /// The process that this one ends with.
+    ends_with: Option<u32>,
+    /// The channel to the parent process.
+    channel: Option<ChannelSeed>,
+}
+
+fn start(
+    host: &Host,
+    module: &Module,
+    flags: RunFlags,
+    setup: Setup,
+    change: impl FnOnce(&mut ProcessOptions),
+) -> Result<ExitCode, CliError> {
+    let debug_port = settings::debug_port(&flags.engine)?;
+    let report = settings::report(&flags.report)?;
+    check_memory(module, setup.limits)?;
     let mut isolate = host
-        .isolate(&module)
+        .isolate(module)
         .role(IsolateRole::Main)
-        .permissions(permissions)
-        .limits(limits)
+        .permissions(setup.permissions)
+        .limits(setup.limits)
         .stdin(Input::inherit())
         .stdout(Output::inherit_stdout())
         .stderr(Output::inherit_stderr())
         .process_options(|process| {
-            process.args = args;
-            process.exec_argv = exec_argv;
-            process.env = variables;
-            process.env_defaults = file_variables;
             process.title = flags.environment.title;
             process.warnings = settings::warnings(&flags.warnings);
             process.deprecation = settings::deprecation(&flags.warnings);
             process.unhandled_rejections = settings::unhandled_rejections(&flags.warnings);
+            process.report_place_given =
+                flags.report.report_directory.is_some() || flags.report.report_filename.is_some();
             process.report = report;
             process.debug_port = debug_port;
             process.source_maps = settings::source_maps(&flags.engine);
+            process.kills_orphans = setup.kills_orphans;
+            change(process);
+            process.channel = setup.channel;
         });
     if let Some(entry) = flags.environment.entry {
         isolate = isolate.entry(entry);
     }
     let threads = settings::threads(&flags.engine, module.makes_workers());
-    let status = run_to_end(isolate, threads)?;
+    let status = run_to_end(isolate, threads, setup.ends_with)?;
     exit_code(&status)
+}
+
+/// The channel to the parent process, if that opened one. A guest can do without, so what is none is told and left.
+fn parent_channel() -> Option<ChannelSeed> {
+    ChannelSeed::from_environment().unwrap_or_else(|reason| {
+        eprintln!("nodule: there is no channel to the parent process: {reason}");
+        None
+    })
 }
 
 fn texts<'a>(words: impl Iterator<Item = &'a OsString>, what: &str) -> Result<Vec<String>, CliError> {
@@ -222,7 +267,7 @@ fn check_memory(module: &Module, limits: Limits) -> Result<(), CliError> {
     Err(CliError::new(ExitCode::Link, message).hint(format!("allow them with --max-memory {needed}")))
 }
 
-fn run_to_end(isolate: IsolateBuilder, threads: usize) -> Result<ExitStatus, CliError> {
+fn run_to_end(isolate: IsolateBuilder, threads: usize, ends_with: Option<u32>) -> Result<ExitStatus, CliError> {
     // One isolate needs one thread: it gives way at every tick. More threads cost start-up time.
     let mut builder = match threads {
         1 => tokio::runtime::Builder::new_current_thread(),
@@ -238,8 +283,11 @@ fn run_to_end(isolate: IsolateBuilder, threads: usize) -> Result<ExitStatus, Cli
         let isolate = isolate
             .spawn()
             .map_err(|error| CliError::usage(error.message.clone()))?;
-        let status = isolate.join().await;
-        finish_writes(FINISH_WRITES_LIMIT).await;
+        let status = match ends_with {
+            Some(parent) => child::join_with_parent(isolate, parent).await,
+            None => isolate.join().await,
+        };
+        tokio::join!(finish_writes(FINISH_WRITES_LIMIT), finish_sends());
         Ok(status)
     });
     // A thread may wait in a read of stdin that never returns.

@@ -9,6 +9,7 @@ use nodule_abi::value::Value;
 
 use crate::cli::error::CliError;
 use crate::exit_code::ExitCode;
+use crate::ipc::is_channel_variable;
 use crate::permissions::Permissions;
 use crate::process::UnhandledRejections;
 use crate::process::env_file;
@@ -67,6 +68,7 @@ pub fn limits(flags: &LimitFlags) -> Limits {
         fuel: flags.fuel,
         max_handles: flags.max_handles.unwrap_or(defaults.max_handles),
         max_workers: flags.max_workers.unwrap_or(defaults.max_workers),
+        max_children: flags.max_children.unwrap_or(defaults.max_children),
         max_ports: flags.max_ports.unwrap_or(defaults.max_ports),
         max_queue_bytes: flags.max_queue,
         max_code_bytes: flags.max_code,
@@ -103,6 +105,8 @@ pub fn variables(flags: &EnvironmentFlags) -> Result<Vec<(String, String)>, CliE
     for text in &flags.env {
         let (key, value) = match text.split_once('=') {
             Some((key, value)) => (key, Some(value.to_owned())),
+            // What tells of the channel to the parent is for the host.
+            None if is_channel_variable(text) => continue,
             None => (text.as_str(), std::env::var(text).ok()),
         };
         if key.is_empty() {
@@ -340,7 +344,7 @@ mod tests {
     fn limits_come_from_flags() {
         let given = flags(
             "--max-memory 1M --max-table-elements 5 --max-cpu-ms 7 --timeout-ms 8 --fuel 9 --max-handles 3 \
-             --max-workers 4 --max-ports 6 --max-queue 1k --max-code 2k --max-shared-buffers 10 --max-shared-memory 3k",
+             --max-workers 4 --max-children 11 --max-ports 6 --max-queue 1k --max-code 2k --max-shared-buffers 10 --max-shared-memory 3k",
         );
         let defaults = Limits::default();
         let expected = Limits {
@@ -351,6 +355,7 @@ mod tests {
             fuel: Some(9),
             max_handles: 3,
             max_workers: 4,
+            max_children: 11,
             max_ports: 6,
             max_queue_bytes: Some(1 << 10),
             max_code_bytes: Some(2 << 10),

@@ -102,7 +102,7 @@ pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()
 
 fn get(caller: &mut Caller<'_, IsolateState>, name: u32, name_len: u32, out: SizedBuffer) -> Result<(), HostError> {
     let name = read_str(caller, name, name_len, NAME_BYTES_MAX)?;
-    let value = attributes::get(caller.data(), &name).ok_or(ErrorCode::Enoent)?;
+    let value = attributes::get(caller.data(), &name)?.ok_or(ErrorCode::Enoent)?;
     out.write_value(caller, &value)
 }
 

@@ -19,7 +19,9 @@ pub(super) fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()
         AREA,
         "kill",
         |mut caller: Caller<'_, IsolateState>, pid: i32, signal: i32| {
-            let result = kill::kill(&caller.data().permissions, pid, signal).map_err(HostError::from);
+            let state = caller.data();
+            let children = &state.shared.group.processes;
+            let result = kill::kill(&state.permissions, children, pid, signal).map_err(HostError::from);
             respond(&mut caller, result)
         },
     )?;

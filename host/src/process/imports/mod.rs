@@ -5,7 +5,6 @@ use wasmtime::Linker;
 use crate::runtime::IsolateState;
 
 mod attributes;
-mod channel;
 mod directory;
 mod dlopen;
 mod ending;
@@ -26,6 +25,5 @@ pub fn register(linker: &mut Linker<IsolateState>) -> wasmtime::Result<()> {
     dlopen::register(linker)?;
     ending::register(linker)?;
     permission::register(linker)?;
-    report::register(linker)?;
-    channel::register(linker)
+    report::register(linker)
 }

@@ -1,11 +1,9 @@
-//! How many workers may run below an isolate, those of its workers included.
+//! How many workers, or processes, may run below an isolate, those of its workers included.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
-
-/// The workers below one isolate. A worker counts in the room of everyone above it.
+/// What runs below one isolate. A worker or process counts in the room of everyone above it.
 #[derive(Clone, Debug, Default)]
 pub struct Room {
     running: Arc<AtomicUsize>,
@@ -18,7 +16,7 @@ struct Above {
     max: usize,
 }
 
-/// The place of one worker; dropping it frees it.
+/// The place of one of them; dropping it frees it.
 #[derive(Debug)]
 pub struct Place {
     counted: Vec<Arc<AtomicUsize>>,
@@ -44,16 +42,13 @@ impl Room {
         }
     }
 
-    /// A place for one more worker; `max` is for this isolate. `EAGAIN` when there is none here or further up.
-    pub fn take(&self, max: usize) -> Result<Place> {
+    /// A place for one more; `max` is for this isolate. How many run where there is none, here or further up.
+    pub fn take(&self, max: usize) -> Result<Place, usize> {
         let mut place = Place { counted: Vec::new() };
         let (mut room, mut max) = (self, max);
         loop {
             let add = |running: usize| (running < max).then(|| running + 1);
-            if let Err(running) = room.running.fetch_update(Ordering::AcqRel, Ordering::Acquire, add) {
-                let message = format!("{running} workers run, {max} are allowed (raise it with --max-workers)");
-                return Err(ErrorRecord::new(ErrorCode::Eagain, message).into());
-            }
+            room.running.fetch_update(Ordering::AcqRel, Ordering::Acquire, add)?;
             place.counted.push(Arc::clone(&room.running));
             match &room.above {
                 Some(above) => (room, max) = (&above.room, above.max),
@@ -74,8 +69,8 @@ mod tests {
         let first = top.take(2).unwrap();
         let below = top.below(2);
         let second = below.take(10).unwrap();
-        assert!(below.take(10).unwrap_err().is_code("EAGAIN"), "the top has two");
-        assert!(below.take(1).unwrap_err().is_code("EAGAIN"));
+        assert_eq!(below.take(10).unwrap_err(), 2, "the top has two");
+        assert_eq!(below.take(1).unwrap_err(), 1);
         drop(first);
         let third = below.take(10).unwrap();
         drop((second, third));

@@ -1,0 +1,354 @@
+//! What a start runs: a program of the system, or a module in a host of its own.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+
+use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
+use rustix::fs::{Mode, OFlags};
+
+use super::options::Request;
+use super::start_failure::StartFailure;
+use crate::permissions::Permissions;
+use crate::process::ProcessState;
+use crate::process::execve::is_wasm_name;
+use crate::process::options::{self, OptionSource, OptionValue};
+
+/// Where programs are looked for without `PATH`.
+const SEARCH_DEFAULT: &str = "/usr/bin:/bin";
+
+/// A program of the system.
+#[derive(Debug)]
+pub struct Native {
+    /// The file.
+    pub path: PathBuf,
+    /// Its arguments, its own name first.
+    pub argv: Vec<String>,
+}
+
+/// A module.
+#[derive(Debug)]
+pub struct WasmChild {
+    /// As it was named.
+    pub module: String,
+    /// Arguments after it.
+    pub args: Vec<String>,
+    /// Options before it.
+    pub exec_argv: Vec<String>,
+    /// What those who look at the process see.
+    pub argv: Vec<String>,
+}
+
+/// What is run.
+#[derive(Debug)]
+pub enum Program {
+    /// Outside of the sandbox.
+    Native(Native),
+    /// In a nodule of its own.
+    Wasm(WasmChild),
+}
+
+/// A program and what is known of it before it runs.
+#[derive(Debug)]
+pub struct Resolved {
+    /// What is run.
+    pub program: Program,
+    /// The file that is started, as Node names it.
+    pub spawnfile: String,
+    /// All its arguments.
+    pub spawnargs: Vec<String>,
+}
+
+/// What a start asks about its surroundings.
+pub struct Surroundings<'a> {
+    /// Of the calling isolate.
+    pub process: &'a ProcessState,
+    /// What it may do.
+    pub permissions: &'a Permissions,
+    /// The environment of the child.
+    pub env: &'a [(String, String)],
+    /// The directory on the host that relative paths count from.
+    pub directory: &'a Path,
+}
+
+impl Resolved {
+    /// The names Node has for what is started.
+    pub fn names(request: &Request, process: &ProcessState) -> (String, Vec<String>) {
+        if let Some(fork) = &request.fork {
+            let exec_path = fork.exec_path.clone().unwrap_or_else(|| process.exec_path.clone());
+            let mut words = vec![request.argv0.clone().unwrap_or_else(|| exec_path.clone())];
+            words.extend(fork_exec_argv(request, process));
+            words.push(request.file.clone());
+            words.extend(request.args.iter().cloned());
+            return (exec_path, words);
+        }
+        if let Some(shell) = &request.shell {
+            let mut line = vec![request.file.clone()];
+            line.extend(request.args.iter().cloned());
+            let argv0 = request.argv0.clone().unwrap_or_else(|| shell.clone());
+            return (shell.clone(), vec![argv0, "-c".into(), line.join(" ")]);
+        }
+        let mut words = vec![request.argv0.clone().unwrap_or_else(|| request.file.clone())];
+        words.extend(request.args.iter().cloned());
+        (request.file.clone(), words)
+    }
+
+    /// Whether a module is run, in a host of its own.
+    pub fn is_wasm(request: &Request, process: &ProcessState, permissions: &Permissions) -> bool {
+        match &request.fork {
+            Some(fork) => fork.exec_path.as_ref().is_none_or(|path| is_host(path, process)),
+            None => request.shell.is_none() && is_wasm_file(&request.file, process, permissions),
+        }
+    }
+
+    /// Finds what is run, and checks that it may be.
+    ///
+    /// # Errors
+    /// A refused grant or a bad option; a program that is nowhere, as a failure of the start.
+    pub fn find(
+        request: &Request,
+        is_wasm: bool,
+        around: &Surroundings<'_>,
+    ) -> std::result::Result<Self, StartFailure> {
+        let (spawnfile, spawnargs) = Self::names(request, around.process);
+        let program = match is_wasm {
+            true => wasm(request, &spawnargs, around)?,
+            false => native(&spawnfile, &spawnargs, around)?,
+        };
+        Ok(Self {
+            program,
+            spawnfile,
+            spawnargs,
+        })
+    }
+}
+
+/// The options of a fork: the given ones, or those of the caller where the host runs the module.
+fn fork_exec_argv(request: &Request, process: &ProcessState) -> Vec<String> {
+    let Some(fork) = &request.fork else { return Vec::new() };
+    match (&fork.exec_argv, &fork.exec_path) {
+        (Some(given), _) => given.clone(),
+        (None, None) => process.exec_argv.clone(),
+        (None, Some(path)) if is_host(path, process) => process.exec_argv.clone(),
+        // Another program has other options.
+        (None, Some(_)) => Vec::new(),
+    }
+}
+
+fn is_host(path: &str, process: &ProcessState) -> bool {
+    path == process.exec_path || std::fs::canonicalize(path).is_ok_and(|path| path == Path::new(&process.exec_path))
+}
+
+/// By its name, or, where the guest may read it, by how it begins.
+fn is_wasm_file(file: &str, process: &ProcessState, permissions: &Permissions) -> bool {
+    if is_wasm_name(file) {
+        return true;
+    }
+    if !file.contains('/') {
+        return false;
+    }
+    let cwd = process.cwd(permissions).unwrap_or_default();
+    let Ok(place) = permissions.check_read(file, &cwd) else {
+        return false;
+    };
+    let mut options = cap_std::fs::OpenOptions::new();
+    // Opening a pipe that nobody writes to would wait.
+    cap_std::fs::OpenOptionsExt::custom_flags(options.read(true), libc::O_NONBLOCK);
+    place.dir().open_with(place.relative(), &options).is_ok_and(|mut file| {
+        let mut magic = [0; 4];
+        std::io::Read::read_exact(&mut file, &mut magic).is_ok() && &magic == b"\0asm"
+    })
+}
+
+fn wasm(request: &Request, spawnargs: &[String], around: &Surroundings<'_>) -> Result<Program> {
+    let _proof = around.permissions.check_child(&request.file)?;
+    let exec_argv = fork_exec_argv(request, around.process);
+    check_exec_argv(&exec_argv, &around.process.exec_argv)?;
+    // The name of the program, then what the caller wrote.
+    let mut argv = vec![
+        request
+            .argv0
+            .clone()
+            .unwrap_or_else(|| around.process.exec_path.clone()),
+    ];
+    let is_fork = request.fork.is_some();
+    argv.extend((!is_fork).then(|| request.file.clone()));
+    argv.extend(spawnargs.iter().skip(1).cloned());
+    Ok(Program::Wasm(WasmChild {
+        module: request.file.clone(),
+        args: request.args.clone(),
+        exec_argv,
+        argv,
+    }))
+}
+
+fn native(
+    spawnfile: &str,
+    spawnargs: &[String],
+    around: &Surroundings<'_>,
+) -> std::result::Result<Program, StartFailure> {
+    let search = around
+        .env
+        .iter()
+        .find(|(key, _)| key == "PATH")
+        .map_or(SEARCH_DEFAULT, |(_, value)| value.as_str());
+    let found = around
+        .permissions
+        .check_run(spawnfile, around.directory, OsStr::new(search));
+    let program = match found {
+        Err(error) if error.is_code("ENOENT") => return Err(StartFailure::System(libc::ENOENT)),
+        found => found?,
+    };
+    for (name, _) in around.env {
+        program.check_env(name)?;
+    }
+    Ok(Program::Native(Native {
+        path: program.path().to_owned(),
+        argv: spawnargs.to_vec(),
+    }))
+}
+
+/// Options that name a file of the host, or that trust one, are only passed on as the operator gave them.
+fn check_exec_argv(wanted: &[String], own: &[String]) -> Result<()> {
+    let pair = |words: &[String], at: usize| -> (String, Option<String>) {
+        let word = words[at].clone();
+        let takes_next = options::find(&word).is_some_and(|option| {
+            matches!(option.value, OptionValue::Required(_) | OptionValue::OneOf(_)) && !word.contains('=')
+        });
+        let next = takes_next.then(|| words.get(at + 1).cloned()).flatten();
+        (word, next)
+    };
+    let given: Vec<_> = (0..own.len()).map(|at| pair(own, at)).collect();
+    for at in 0..wanted.len() {
+        let word = &wanted[at];
+        let is_harmless = options::find(word).is_none_or(|option| {
+            let grants = option.name.starts_with("--allow-") || option.name.starts_with("--deny-");
+            let may_be_chosen = option.source == OptionSource::Anywhere || option.name == "--entry";
+            !NAMES_FILES.contains(&option.name) && (may_be_chosen || (grants && option.name != "--allow-precompiled"))
+                || option.name == "--dir"
+        });
+        if !is_harmless && !given.contains(&pair(wanted, at)) {
+            let reason = "must not hold options of files of the host that this process was not given itself";
+            return Err(ErrorRecord::invalid_arg_value("options.execArgv", reason, &format!("'{word}'")).into());
+        }
+    }
+    Ok(())
+}
+
+/// Options that may stand in the environment, which only the operator writes, but name files.
+const NAMES_FILES: [&str; 3] = ["--redirect-warnings", "--report-directory", "--report-filename"];
+
+/// A directory to start in: opened, and its path on the host.
+#[derive(Debug)]
+pub struct Directory {
+    /// The directory; the host's own when absent.
+    pub fd: Option<OwnedFd>,
+    /// Its path.
+    pub path: PathBuf,
+}
+
+impl Directory {
+    /// The working directory of a child. What is named by the guest's names is looked for inside of its grants; for a
+    /// program of the system, which is outside of the sandbox, any path of the host will do.
+    ///
+    /// # Errors
+    /// As a failure of the start when there is none; a refused grant.
+    pub fn open(
+        wanted: Option<&str>,
+        is_native: bool,
+        process: &ProcessState,
+        permissions: &Permissions,
+    ) -> std::result::Result<Self, StartFailure> {
+        let own = process.own_cwd().map(|path| path.to_string_lossy().into_owned());
+        let Some(wanted) = wanted.map(str::to_owned).or(own) else {
+            let path = std::env::current_dir().map_err(|error| StartFailure::of(&error))?;
+            return Ok(Self { fd: None, path });
+        };
+        let wanted = super::urls::path_of(&wanted)?;
+        let cwd = process.cwd(permissions)?;
+        match permissions.check_read(&wanted, &cwd) {
+            Ok(place) => {
+                let opened = place.dir().open_dir(place.relative());
+                let directory = opened.map_err(|error| StartFailure::of(&error))?;
+                Ok(Self {
+                    path: place.host().to_owned(),
+                    fd: Some(directory.into_std_file().into()),
+                })
+            }
+            Err(error) if !is_native => Err(error.into()),
+            Err(_) => {
+                let path = std::path::absolute(&wanted).map_err(|error| StartFailure::of(&error))?;
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                let fd = rustix::fs::open(&path, flags, Mode::empty());
+                let fd = fd.map_err(|error| StartFailure::System(error.raw_os_error()))?;
+                Ok(Self { fd: Some(fd), path })
+            }
+        }
+    }
+}
+
+/// Text for the system.
+pub fn c_string(text: impl Into<OsString>) -> Result<CString> {
+    CString::new(text.into().into_vec()).map_err(|_| ErrorRecord::system(ErrorCode::Einval, "spawn").into())
+}
+
+/// `KEY=VALUE` for the system.
+pub fn c_variables<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Vec<CString>> {
+    variables
+        .into_iter()
+        .map(|(key, value)| c_string(format!("{key}={value}")))
+        .collect()
+}
+
+/// A path for the system.
+pub fn c_path(path: &Path) -> Result<CString> {
+    c_string(OsStr::from_bytes(path.as_os_str().as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(wanted: &[&str], own: &[&str]) -> Result<()> {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        check_exec_argv(&words(wanted), &words(own))
+    }
+
+    #[test]
+    fn options_that_name_files_of_the_host_are_only_passed_on() {
+        for word in [
+            "--cache-dir=/tmp",
+            "--allow-precompiled",
+            "--redirect-warnings=/etc/x",
+            "--env-file=/etc/x",
+            "--report-directory=/",
+            "--cwd=/",
+        ] {
+            assert!(
+                check(&[word], &[]).unwrap_err().is_code("ERR_INVALID_ARG_VALUE"),
+                "{word}"
+            );
+            assert!(check(&["--no-warnings", word], &[word]).is_ok(), "{word}");
+        }
+        let own = ["--redirect-warnings", "a", "--title", "b"];
+        assert!(check(&["--redirect-warnings", "a"], &own).is_ok());
+        assert!(check(&["--redirect-warnings", "b"], &own).is_err());
+        assert!(check(&["--redirect-warnings"], &own).is_err());
+    }
+
+    #[test]
+    fn what_narrows_or_harms_nobody_can_be_chosen() {
+        for word in [
+            "--no-warnings",
+            "--max-memory=1M",
+            "-A",
+            "--allow-net",
+            "--deny-worker",
+            "--dir=/x",
+            "--nope",
+        ] {
+            assert!(check(&[word], &[]).is_ok(), "{word}");
+        }
+    }
+}
