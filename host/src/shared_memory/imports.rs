@@ -371,20 +371,17 @@ fn wait_async(
         EventWait::start(&buffer, expecting, || holds(&cell, expected), isolate, handle, deadline)
     };
     let handles = &mut caller.data_mut().handles;
-    let wait = match wait {
-        Ok(wait) => wait,
+    let result = match wait {
         Err(error) => {
             handles.remove(handle)?;
             return Err(error.into());
         }
-    };
-    let result = match wait {
-        Some(wait) => {
+        Ok(Some(wait)) => {
             *handles.get_mut(handle)? = Resource::Wait(Some(wait));
             guest_memory::write_u32(caller, handle_out, handle.number())?;
             WaitResult::Pending
         }
-        None => {
+        Ok(None) => {
             handles.remove(handle)?;
             WaitResult::NotEqual
         }
