@@ -34,6 +34,7 @@
 //! | `worker_options` | sources and options of a worker |
 //! | `worker_terminate` | ending workers at any moment; what holds however things fall out |
 //! | `engines` | siblings, shared code, limits on code, loop utilization |
+//! | `ipc_resources` | buffers and ports that go to another process |
 //! | `library` | embedding: plugins, host functions, streams, terminate in every state; imports from C |
 //! | `ledger` | every API id has a state, and every claim a test |
 //! | `tidy` | the style of the sources |
@@ -62,6 +63,7 @@ mod examples;
 mod guests;
 mod hostile;
 mod hostile_arguments;
+mod ipc_resources;
 mod ledger;
 mod library;
 mod locks;

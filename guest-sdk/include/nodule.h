@@ -1026,7 +1026,8 @@ uint32_t nodule_shared_memory_unmap(uint32_t handle);
  * Waits while the cell of `bits` (32 or 64) at `address` is not notified (Node: `Atomics.wait`). Writes to
  * `*result` 0 woken, 1 the cell does not hold `expected`, 2 the time is over. `timeout_ms` may be a fraction; NaN is
  * for ever, below 0 is 0. `TypeError` outside of windows of shared buffers, `RangeError` behind the length of the
- * buffer. Parks this isolate only.
+ * buffer. Parks this isolate only. When another process has the buffer too: `ENOMEM` when too many of this process wait
+ * for such cells, `ENOSYS` before Linux 5.16.
  */
 __attribute__((import_module("nodule:shared_memory/1"), import_name("wait")))
 uint32_t nodule_shared_memory_wait(uint32_t address, uint32_t bits, uint64_t expected, double timeout_ms, uint32_t *result);
@@ -1041,7 +1042,7 @@ uint32_t nodule_shared_memory_wait_async(uint32_t address, uint32_t bits, uint64
 
 /*
  * As `wait` on a cell of 32 bits that says that the thread `owner` holds a lock; writes 4 to `*result` when that
- * thread does not run any more.
+ * thread does not run any more. `ENOTSUP` when another process has the buffer too.
  */
 __attribute__((import_module("nodule:shared_memory/1"), import_name("wait_owned")))
 uint32_t nodule_shared_memory_wait_owned(uint32_t address, uint32_t expected, uint32_t owner, double timeout_ms, uint32_t *result);
@@ -1055,7 +1056,8 @@ uint32_t nodule_shared_memory_owner_id(void);
 /*
  * Wakes up to `count` waiters on the cell at `address`, those first that waited longest, and writes
  * how many to `*woken` (Node: `Atomics.notify`). 4294967295 wakes all. Outside of windows of shared buffers there are
- * none.
+ * none. When another process has the buffer too, waiters from before it had come first, then those of all processes in
+ * the order of arrival.
  */
 __attribute__((import_module("nodule:shared_memory/1"), import_name("notify")))
 uint32_t nodule_shared_memory_notify(uint32_t address, uint32_t count, uint32_t *woken);
@@ -1183,7 +1185,8 @@ uint32_t nodule_ipc_state(uint32_t channel, uint32_t *facts);
 /*
  * Sends a message as the channel's serialization has it: JSON text without line ends, or CBOR. `resources` and
  * `transfer` are those of `nodule:messaging/1` `post`, and for advanced channels only: shared buffers are shared
- * with the other process, ports and ArrayBuffers move there. `handle` is a native handle to send along, or 0.
+ * with the other process, ports and ArrayBuffers move there, at most 63 in a message; `DataCloneError` for buffers that
+ * can grow and for modules. `handle` is a native handle to send along, or 0.
  * `flags`: 1 keeps `handle` open here, 2 asks for an `IpcSent` event. Writes 2 numbers to `outcome`: the request
  * that the event names, and 1 when the backlog is short, as Node's `send` says it. Does not wait.
  * `ERR_IPC_CHANNEL_CLOSED`, `ERR_IPC_BACKPRESSURE` (`IpcDrain` follows), `ERR_IPC_MESSAGE_TOO_LARGE`,
@@ -1194,7 +1197,8 @@ uint32_t nodule_ipc_send(uint32_t channel, const uint8_t *message, uint32_t mess
 
 /*
  * The oldest message, as `nodule:messaging/1` `receive`; writes the native handle that came with it, or 0.
- * `EAGAIN` when there is none: an `IpcMessage` event follows.
+ * `EAGAIN` when there is none: an `IpcMessage` event follows. `ENOMEM` when buffers in it are above the limits of the isolate,
+ * `DataCloneError` when they are not what the other side said: the message is gone then.
  */
 __attribute__((import_module("nodule:ipc/1"), import_name("receive")))
 uint32_t nodule_ipc_receive(uint32_t channel, uint8_t *buf, uint32_t cap, uint32_t *len, uint32_t *resources, uint32_t resources_cap, uint32_t *resources_len, uint32_t *handle);
