@@ -47,6 +47,8 @@
 mod abi;
 mod child_exec;
 mod child_kill;
+mod child_life;
+mod child_permissions;
 mod child_spawn;
 mod child_stdio;
 mod children;
