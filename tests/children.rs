@@ -1,5 +1,7 @@
 //! Running the guest programs about child processes, and the same command lines in Node.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -87,6 +89,28 @@ pub fn same_as_node_with(flags: &[&str], program: Guest, lines: &[&[&str]]) {
             &format!("Node ends with {:?}", expected.code),
         );
     }
+}
+
+/// A value for the variable `MARK` of processes that are looked for with [`marked`].
+pub fn mark(name: &str) -> String {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    format!("{name}-{}-{}", std::process::id(), LAST.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The processes that have this `MARK` in their environment and have not ended.
+pub fn marked(mark: &str) -> Vec<String> {
+    let variable = format!("MARK={mark}");
+    let is_marked = |pid: &String| {
+        // Of one that has ended nothing can be read.
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment
+            .split(|byte| *byte == 0)
+            .any(|entry| entry == variable.as_bytes())
+    };
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let pids = names.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+    pids.filter(is_marked).collect()
 }
 
 /// How long a process may take to end that was sent a signal. Generous: machines that run tests are busy.

@@ -53,6 +53,8 @@ mod child_exec;
 mod child_fork;
 mod child_interop;
 mod child_kill;
+mod child_life;
+mod child_permissions;
 mod child_rounds;
 mod child_spawn;
 mod child_stdio;

@@ -257,3 +257,79 @@ fn r_stream_that_a_child_was_given_is_left_to_it() {
         .success();
     run.stdout_has("fd 1 end bytes \"a\\nb\\n\"\n");
 }
+
+#[test]
+fn r_execve_takes_the_name_of_a_module_for_no_option() {
+    let module = tests::PROCESS_PERMISSION.path().display().to_string();
+    let read = format!(
+        "--dir={}:ro",
+        tests::PROCESS_PERMISSION.path().parent().unwrap().display()
+    );
+    let name = "--dir=/etc::/x.wasm";
+    let line = [name, &module, "has", "fs.read", "/x.wasm/passwd"];
+    let execve = |flags: &[&str]| guest_with(&[&["--allow-child", &read], flags].concat(), tests::PROCESS_EXECVE);
+    execve(&[])
+        .args(line)
+        .run()
+        .success()
+        .stdout_has("before ERR_ACCESS_DENIED");
+    // Where there is a module of that name it is run.
+    let command = execve(&["--dir=."]);
+    let path = command.directory().join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::copy(&module, path).unwrap();
+    let run = command.args([name, "has", "fs.read", "/x.wasm/passwd"]).run().success();
+    run.stdout("before has fs.read /x.wasm/passwd: false\n");
+}
+
+#[test]
+fn r_execve_runs_only_what_the_guest_may_read() {
+    let command = guest_with(&["--allow-child", "--dir=."], tests::PROCESS_EXECVE);
+    // What is wrong with a text is shown, of a file that is not the guest's.
+    std::os::unix::fs::symlink("/etc/passwd", command.directory().join("link.wat")).unwrap();
+    let run = command.args(["link.wat", "link.wat"]).run().success();
+    run.stdout_has("before ERR_ACCESS_DENIED");
+}
+
+#[test]
+fn r_start_tells_nobody_which_directories_there_are() {
+    // Those who may start nothing, and those who may start something else.
+    for flags in [&[][..], &["--allow-run=/bin/true"]] {
+        let told = |directory: &str| {
+            let line = ["spawn", &format!("cwd={directory}"), "module=sh", "--"];
+            guest_with(flags, tests::CHILD_GRANTS).args(line).run().success().stdout
+        };
+        let outcomes = ["/nope", "/etc", "/etc/passwd", "/root"].map(told);
+        let denied = outcomes[0].starts_with("refused Error ERR_ACCESS_DENIED");
+        assert!(
+            denied && outcomes.iter().all(|outcome| *outcome == outcomes[0]),
+            "{outcomes:?}"
+        );
+    }
+    // The path of the own module, by way of another directory.
+    let own = tests::CHILD_GRANTS.path().display().to_string();
+    for directory in ["/nope", "/etc"] {
+        let line = ["spawn", &format!("module={directory}/..{own}"), "--", "probe"];
+        guest_with(&["--allow-child"], tests::CHILD_GRANTS)
+            .args(line)
+            .run()
+            .success()
+            .stdout("ended Some(0) None\n");
+    }
+}
+
+#[test]
+fn r_process_that_is_waited_for_ends_with_a_thread_that_is_ended_meanwhile() {
+    for seed in 1..4 {
+        let mark = children::mark("sync");
+        let command = guest_with(&["--allow-run", "--dir=."], tests::CHILD_WORKER);
+        let mut running = command.args(["terminate-often", &mark, &seed.to_string()]).start();
+        running.wait_for_stdout("all terminated\n");
+        // Its process was started, and ended: also when it was not its own yet.
+        let left = children::marked(&mark);
+        let alive: Vec<_> = left.iter().filter(|pid| !children::ends(pid)).collect();
+        assert!(alive.is_empty(), "{alive:?} live");
+        drop(running.stdin.take());
+        running.wait().success();
+    }
+}

@@ -64,11 +64,15 @@ impl Request {
         self.command.iter().skip(1).map(String::as_str).collect()
     }
 
+    /// The settings with their values.
+    pub fn settings(&self) -> impl Iterator<Item = (&str, Value)> {
+        self.settings.iter().map(|(name, text)| (name.as_str(), value(text)))
+    }
+
     /// Options with all settings.
     pub fn options<O: Configure>(&self) -> O {
-        self.settings
-            .iter()
-            .fold(O::default(), |options, (name, text)| options.set(name, value(text)))
+        self.settings()
+            .fold(O::default(), |options, (name, value)| options.set(name, value))
     }
 }
 
@@ -155,6 +159,10 @@ pub fn fields(error: &Error) -> String {
     }
     if let Some(arguments) = &record.spawnargs {
         line += &format!(" spawnargs={arguments:?}");
+    }
+    if let Some(permission) = &record.permission {
+        let resource = record.resource.as_deref().unwrap_or_default();
+        line += &format!(" permission={permission} resource={resource}");
     }
     if let Some(cause) = error.cause() {
         line += &format!(" cause={}", cause.message());

@@ -80,10 +80,8 @@ pub struct Reaper {
 
 impl Drop for Reaper {
     fn drop(&mut self) {
-        if !self.process.has_ended.load(Ordering::Acquire)
-            && let Ok(pidfd) = self.process.pidfd.try_clone()
-        {
-            spawner::forget(pidfd);
+        if !self.process.has_ended.load(Ordering::Acquire) {
+            spawner::forget(Arc::clone(&self.process.pidfd));
         }
     }
 }
@@ -92,7 +90,7 @@ impl Drop for Reaper {
 pub fn watch(started: Started) -> (Arc<Process>, Reaper) {
     let process = Arc::new(Process {
         pid: started.pid,
-        pidfd: Arc::new(started.pidfd),
+        pidfd: started.take(),
         has_ended: AtomicBool::new(false),
     });
     let reaper = Reaper {

@@ -10,7 +10,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::options::Request;
 use super::start_failure::StartFailure;
-use crate::permissions::Permissions;
+use crate::permissions::{CheckedPath, ForRead, Permissions};
 use crate::process::ProcessState;
 use crate::process::execve::is_wasm_name;
 use crate::process::options::{self, OptionSource, OptionValue};
@@ -239,13 +239,23 @@ fn check_exec_argv(wanted: &[String], own: &[String]) -> Result<()> {
 /// Options that may stand in the environment, which only the operator writes, but name files.
 const NAMES_FILES: [&str; 3] = ["--redirect-warnings", "--report-directory", "--report-filename"];
 
-/// A directory to start in: opened, and its path on the host.
+/// A directory to start in, not opened yet: what may be started is known first, so that those who may start nothing do not
+/// learn which directories there are.
 #[derive(Debug)]
 pub struct Directory {
-    /// The directory; the host's own when absent.
-    pub fd: Option<OwnedFd>,
-    /// Its path.
+    /// Its path on the host.
     pub path: PathBuf,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// The host's own.
+    Own,
+    /// Inside of the grants.
+    Granted(CheckedPath<ForRead>),
+    /// Elsewhere on the host.
+    Host,
 }
 
 impl Directory {
@@ -253,8 +263,8 @@ impl Directory {
     /// program of the system, which is outside of the sandbox, any path of the host will do.
     ///
     /// # Errors
-    /// As a failure of the start when there is none; a refused grant.
-    pub fn open(
+    /// A refused grant; a bad URL; as a failure of the start when there is none.
+    pub fn find(
         wanted: Option<&str>,
         is_native: bool,
         process: &ProcessState,
@@ -263,26 +273,42 @@ impl Directory {
         let own = process.own_cwd().map(|path| path.to_string_lossy().into_owned());
         let Some(wanted) = wanted.map(str::to_owned).or(own) else {
             let path = std::env::current_dir().map_err(|error| StartFailure::of(&error))?;
-            return Ok(Self { fd: None, path });
+            let place = Place::Own;
+            return Ok(Self { path, place });
         };
         let wanted = super::urls::path_of(&wanted)?;
         let cwd = process.cwd(permissions)?;
         match permissions.check_read(&wanted, &cwd) {
-            Ok(place) => {
+            Ok(place) => Ok(Self {
+                path: place.host().to_owned(),
+                place: Place::Granted(place),
+            }),
+            Err(error) if !is_native => Err(error.into()),
+            Err(_) => Ok(Self {
+                path: std::path::absolute(&wanted).map_err(|error| StartFailure::of(&error))?,
+                place: Place::Host,
+            }),
+        }
+    }
+
+    /// Opens it; nothing when the child starts where the host is.
+    ///
+    /// # Errors
+    /// As a failure of the start when there is none.
+    pub fn open(self) -> std::result::Result<Option<OwnedFd>, StartFailure> {
+        match self.place {
+            Place::Own => Ok(None),
+            Place::Granted(place) => {
                 let opened = place.dir().open_dir(place.relative());
                 let directory = opened.map_err(|error| StartFailure::of(&error))?;
-                Ok(Self {
-                    path: place.host().to_owned(),
-                    fd: Some(directory.into_std_file().into()),
-                })
+                Ok(Some(directory.into_std_file().into()))
             }
-            Err(error) if !is_native => Err(error.into()),
-            Err(_) => {
-                let path = std::path::absolute(&wanted).map_err(|error| StartFailure::of(&error))?;
+            Place::Host => {
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                let fd = rustix::fs::open(&path, flags, Mode::empty());
-                let fd = fd.map_err(|error| StartFailure::System(error.raw_os_error()))?;
-                Ok(Self { fd: Some(fd), path })
+                let opened = rustix::fs::open(&self.path, flags, Mode::empty());
+                opened
+                    .map(Some)
+                    .map_err(|error| StartFailure::System(error.raw_os_error()))
             }
         }
     }

@@ -51,6 +51,8 @@ pub struct Prepared {
     uid: Option<u32>,
     gid: Option<u32>,
     dies_with_host: bool,
+    /// Whether it is of no use when whoever starts it is ended meanwhile.
+    pub ends_with_caller: bool,
     /// The place among the isolate's processes.
     pub place: Place,
 }
@@ -85,7 +87,7 @@ impl Prepared {
         }
         let is_wasm = Resolved::is_wasm(request, process, permissions);
         let env = request.env.clone().unwrap_or_else(|| process.env.all());
-        let directory = Directory::open(request.cwd.as_deref(), !is_wasm, process, permissions)?;
+        let directory = Directory::find(request.cwd.as_deref(), !is_wasm, process, permissions)?;
         let around = Surroundings {
             process,
             permissions,
@@ -97,6 +99,7 @@ impl Prepared {
             spawnfile,
             spawnargs,
         } = Resolved::find(request, is_wasm, &around)?;
+        let directory = directory.open()?;
         let ends_with_host = !request.detached && state.process.kills_orphans;
         let ends_with_host = request.kill_on_parent_death.unwrap_or(ends_with_host);
         let wasm = match &program {
@@ -116,13 +119,14 @@ impl Prepared {
             plan: Plan::make(state, &request.stdio)?,
             program,
             wasm,
-            directory: directory.fd,
+            directory,
             env,
             serialization: request.serialization,
             new_session: request.detached,
             uid: request.uid,
             gid: request.gid,
             dies_with_host: ends_with_host && !is_wasm,
+            ends_with_caller: false,
             place,
         })
     }
@@ -182,6 +186,7 @@ impl Prepared {
             uid: self.uid,
             gid: self.gid,
             dies_with_host: self.dies_with_host,
+            ends_with_caller: self.ends_with_caller,
         })
     }
 }
@@ -202,14 +207,15 @@ impl WasmParts {
             permissions = permissions.narrow_by_flags(flags, &[], &cwd)?;
         }
         let module = super::urls::path_of(&child.module)?;
-        let named = cwd.join(&module);
+        // Of the path as it is written: what lies on the way to a directory above is not looked at.
+        let named = crate::wasi::normalize(&cwd.join(&module));
         let own = state.module.path();
         let is_own = own.is_some_and(|own| named.canonicalize().is_ok_and(|path| path == own));
         let record = StartRecord {
             module: module.clone(),
             path: match is_own {
                 true => own.map(Path::to_path_buf),
-                false => Some(crate::wasi::normalize(&named)),
+                false => Some(named),
             },
             is_host_path: is_own,
             code: Code::Missing,

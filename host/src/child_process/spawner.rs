@@ -11,12 +11,12 @@
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use rustix::process::{WaitId, WaitIdOptions};
+use rustix::process::{Signal, WaitId, WaitIdOptions};
 use tokio::sync::oneshot;
 
 /// What to execute, and with what.
@@ -40,20 +40,45 @@ pub struct Image {
     pub gid: Option<u32>,
     /// Whether it is killed when the host ends, however that ends.
     pub dies_with_host: bool,
+    /// Whether it is killed when whoever started it was ended before he had it.
+    pub ends_with_caller: bool,
 }
 
-/// A process that runs.
+/// A process that runs. Dropped, it is reaped by somebody else.
 #[derive(Debug)]
 pub struct Started {
     /// Its number, while it is not reaped.
     pub pid: u32,
     /// What stands for it and for no other one, whatever becomes of the number.
-    pub pidfd: OwnedFd,
+    pidfd: Arc<OwnedFd>,
+    is_taken: bool,
+    ends_with_caller: bool,
+}
+
+impl Started {
+    /// Takes the process over: whoever has it reaps it, or [forgets](forget) it.
+    pub fn take(mut self) -> Arc<OwnedFd> {
+        self.is_taken = true;
+        Arc::clone(&self.pidfd)
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if self.is_taken {
+            return;
+        }
+        if self.ends_with_caller {
+            // It may have ended.
+            let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
+        }
+        forget(Arc::clone(&self.pidfd));
+    }
 }
 
 enum Order {
     Start(Box<Image>, oneshot::Sender<io::Result<Started>>),
-    Reap(OwnedFd),
+    Reap(Arc<OwnedFd>),
 }
 
 /// How often the thread looks after processes that nobody waits for any more.
@@ -62,7 +87,7 @@ const REAP_INTERVAL: Duration = Duration::from_secs(1);
 static SPAWNER: LazyLock<io::Result<Sender<Order>>> = LazyLock::new(|| {
     let (sender, orders) = channel();
     let run = move || {
-        let mut forgotten: Vec<OwnedFd> = Vec::new();
+        let mut forgotten: Vec<Arc<OwnedFd>> = Vec::new();
         loop {
             // Without forgotten processes there is nothing to look after.
             let order = match forgotten.is_empty() {
@@ -71,10 +96,8 @@ static SPAWNER: LazyLock<io::Result<Sender<Order>>> = LazyLock::new(|| {
             };
             match order {
                 Ok(Order::Start(image, answer)) => {
-                    // Nobody listens when the isolate was ended meanwhile; then the process is on its own.
-                    if let Err(Ok(started)) = answer.send(start_here(&image)) {
-                        forgotten.push(started.pidfd);
-                    }
+                    // Nobody listens when the isolate was ended meanwhile: the process is dropped then.
+                    drop(answer.send(start_here(&image)));
                 }
                 Ok(Order::Reap(pidfd)) => forgotten.push(pidfd),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -107,7 +130,7 @@ pub async fn start(image: Image) -> io::Result<Started> {
 }
 
 /// Has a process reaped once it ends, by somebody else.
-pub fn forget(pidfd: OwnedFd) {
+pub fn forget(pidfd: Arc<OwnedFd>) {
     if let Err(error) = order(Order::Reap(pidfd)) {
         tracing::warn!(%error, "an ended process will not be reaped before the host ends");
     }
@@ -315,7 +338,9 @@ fn start_here(image: &Image) -> io::Result<Started> {
     match child.errno.load(Ordering::Relaxed) {
         0 => Ok(Started {
             pid: pid.unsigned_abs(),
-            pidfd,
+            pidfd: Arc::new(pidfd),
+            is_taken: false,
+            ends_with_caller: image.ends_with_caller,
         }),
         errno => {
             // It has ended already, or is about to.
@@ -344,13 +369,17 @@ mod tests {
             uid: None,
             gid: None,
             dies_with_host: false,
+            ends_with_caller: false,
         }
     }
 
-    fn end(started: &Started) -> Ended {
+    fn end(started: Started) -> Ended {
+        let pidfd = started.take();
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        rustix::process::waitid(WaitId::PidFd(started.pidfd.as_fd()), options).unwrap();
-        reap_now(&started.pidfd).unwrap().unwrap()
+        rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), options).unwrap();
+        let ended = reap_now(&pidfd).unwrap().unwrap();
+        assert!(reap_now(&pidfd).is_err(), "it was reaped");
+        ended
     }
 
     /// What a shell script writes to its output.
@@ -362,17 +391,16 @@ mod tests {
         let started = start(image).await.unwrap();
         let mut text = String::new();
         std::fs::File::from(read).read_to_string(&mut text).unwrap();
-        end(&started);
+        end(started);
         text
     }
 
     #[tokio::test]
     async fn processes_end_with_a_code_or_by_a_signal() {
         let code = start(image("/bin/sh", &["-c", "exit 7"])).await.unwrap();
-        assert_eq!(end(&code), Ended::Exited(7));
+        assert_eq!(end(code), Ended::Exited(7));
         let signal = start(image("/bin/sh", &["-c", "kill -9 $$"])).await.unwrap();
-        assert_eq!(end(&signal), Ended::Signalled(9));
-        assert!(reap_now(&signal.pidfd).is_err(), "it was reaped");
+        assert_eq!(end(signal), Ended::Signalled(9));
     }
 
     #[tokio::test]
@@ -394,7 +422,7 @@ mod tests {
         std::os::unix::fs::PermissionsExt::set_mode(&mut std::fs::metadata(&path).unwrap().permissions(), 0o755);
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let started = start(image(path.to_str().unwrap(), &["a", "b"])).await.unwrap();
-        assert_eq!(end(&started), Ended::Exited(2));
+        assert_eq!(end(started), Ended::Exited(2));
         std::fs::remove_file(path).unwrap();
     }
 
@@ -428,16 +456,34 @@ mod tests {
         assert_eq!(lines[2], "/usr");
     }
 
+    async fn is_gone(pid: u32) {
+        let path = format!("/proc/{pid}");
+        let begin = std::time::Instant::now();
+        while std::path::Path::new(&path).exists() {
+            assert!(begin.elapsed() < Duration::from_secs(20), "{pid} is there");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     #[tokio::test]
     async fn a_forgotten_process_is_reaped() {
         let started = start(image("/bin/true", &[])).await.unwrap();
         let pid = started.pid;
-        forget(started.pidfd);
-        let path = format!("/proc/{pid}");
-        let begin = std::time::Instant::now();
-        while std::path::Path::new(&path).exists() {
-            assert!(begin.elapsed() < Duration::from_secs(20), "{pid} is a zombie");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        forget(started.take());
+        is_gone(pid).await;
+    }
+
+    #[tokio::test]
+    async fn a_process_that_nobody_takes_is_reaped_and_ended_if_that_is_wanted() {
+        let started = start(image("/bin/true", &[])).await.unwrap();
+        let pid = started.pid;
+        drop(started);
+        is_gone(pid).await;
+        let mut waited_for = image("/bin/sleep", &["1000"]);
+        waited_for.ends_with_caller = true;
+        let started = start(waited_for).await.unwrap();
+        let pid = started.pid;
+        drop(started);
+        is_gone(pid).await;
     }
 }

@@ -90,6 +90,7 @@ impl Run {
     /// # Errors
     /// Why it was not started.
     pub async fn run(mut self) -> Result<RunResult, StartFailure> {
+        self.prepared.ends_with_caller = true;
         let started = self.prepared.launch().await?;
         Ok(self.finish(started).await)
     }

@@ -154,6 +154,7 @@ mod tests {
             uid: None,
             gid: None,
             dies_with_host: false,
+            ends_with_caller: false,
         };
         watch(spawner::start(image).await.unwrap())
     }

@@ -82,6 +82,14 @@ pub fn execve(permissions: &Permissions, limits: &Limits, request: Request) -> R
     let failed = |code| ErrorRecord::system_path(code, "execve", &file, None);
     let (program, arguments) = if is_wasm(&file) {
         let _proof = permissions.check_child(&file)?;
+        // What the guest may not read it may not run, also not through a link.
+        let directory = std::env::current_dir().map_err(|_| failed(ErrorCode::Enoent))?;
+        let cwd = permissions.guest_path(&directory).unwrap_or(directory);
+        let module = permissions
+            .check_read(&file, &cwd)?
+            .host()
+            .to_string_lossy()
+            .into_owned();
         let host = std::env::current_exe()
             .map_err(|_| failed(ErrorCode::Enoent))?
             .to_string_lossy()
@@ -92,7 +100,8 @@ pub fn execve(permissions: &Permissions, limits: &Limits, request: Request) -> R
         arguments.push(cache_flag());
         env.retain(|(name, _)| !steers_host(name));
         arguments.extend(env.iter().map(|(name, _)| format!("--env={name}")));
-        arguments.push(file.clone());
+        // Whatever it is called, it is no option.
+        arguments.extend(["--".into(), module]);
         // As everywhere, args[0] names the program; the module's arguments follow it.
         arguments.extend(args.into_iter().skip(1));
         (host, arguments)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nodule_guest_tests::children::{Counter, Request, fields, myself, trace, trace_events};
-use nodule_sdk::child_process::{self, ChildProcess, SpawnOptions, Stdio, StdioStream};
+use nodule_sdk::child_process::{self, ChildProcess, SpawnOptions, SpawnSyncOptions, Stdio, StdioStream};
 use nodule_sdk::{Error, Result, process, timers};
 
 fn shell(script: &str, stdio: impl Into<child_process::StdioList>) -> Result<ChildProcess> {
@@ -40,6 +40,58 @@ async fn unread() -> Result<()> {
     println!("the child waits {}", stopped.is_err());
     println!("read {}", stdout.read_to_end().await?.len());
     println!("then {:?}", stderr.read_line().await?);
+    Ok(())
+}
+
+/// Many children, a hundred at a time.
+async fn many(count: u32) -> Result<()> {
+    let finished = Counter::default();
+    let mut running = Vec::new();
+    for number in 0..count {
+        let (child, finished) = (shell("echo x", Stdio::Pipe)?, finished.clone());
+        child.on_close(move |code, _| {
+            finished.next();
+            assert_eq!(code, Some(0));
+        });
+        running.push(child);
+        if number % 100 == 99 {
+            for child in running.drain(..) {
+                child.wait().await?;
+            }
+        }
+    }
+    process::on_exit(move |_| println!("finished {}", finished.get()));
+    Ok(())
+}
+
+/// Children that run until their input ends, one more than there may be, and another one when there is room.
+async fn hold(count: u32) -> Result<()> {
+    let start = || shell("cat", [Stdio::Pipe, Stdio::Ignore]);
+    let held = (0..count).map(|_| start()).collect::<Result<Vec<_>>>()?;
+    println!("held {}", held.iter().filter(|child| child.pid().is_some()).count());
+    let one_more = start()?;
+    trace(&one_more);
+    one_more.wait().await?;
+    println!(
+        "sync {:?}",
+        child_process::spawn_sync("true", &[], SpawnSyncOptions::new())?
+            .error
+            .as_ref()
+            .map(fields)
+    );
+    let end = |child: &ChildProcess| {
+        if let Some(stdin) = child.stdin() {
+            stdin.end();
+        }
+    };
+    let Some((first, others)) = held.split_first() else {
+        return Ok(());
+    };
+    end(first);
+    first.wait().await?;
+    let another = start()?;
+    println!("room {}", another.pid().is_some());
+    others.iter().chain([&another]).for_each(end);
     Ok(())
 }
 
@@ -154,17 +206,8 @@ async fn main() -> Result<()> {
                 late.err().as_ref().and_then(Error::code).unwrap_or("ok")
             );
         }
-        "many" => {
-            let (count, finished) = (request.word(1).parse()?, Counter::default());
-            for _ in 0..count {
-                let (child, finished) = (shell("echo x", Stdio::Pipe)?, finished.clone());
-                child.on_close(move |code, _| {
-                    finished.next();
-                    assert_eq!(code, Some(0));
-                });
-            }
-            process::on_exit(move |_| println!("finished {}", finished.get()));
-        }
+        "many" => many(request.word(1).parse()?).await?,
+        "hold" => hold(request.word(1).parse()?).await?,
         "pressure" => pressure().await?,
         "unread" => unread().await?,
         other => println!("unknown {other}"),

@@ -78,7 +78,7 @@ fn host(flags: &RunFlags, record: &StartRecord) -> Result<Host, CliError> {
             .optimize
             .as_ref()
             .map_or(record.engine.optimize, |_| own.optimize),
-        max_stack_bytes: flags.limits.max_stack.unwrap_or(record.engine.max_stack_bytes),
+        max_stack_bytes: max_stack(flags, record),
         fuel: record.engine.fuel || own.fuel,
     };
     let builder = Host::builder().engine_options(options);
@@ -87,6 +87,12 @@ fn host(flags: &RunFlags, record: &StartRecord) -> Result<Host, CliError> {
         _ => builder.no_cache(),
     };
     builder.build().map_err(|error| CliError::fatal(format!("{error:#}")))
+}
+
+/// As the parent has it, or as an option wants it within the limit of the parent.
+fn max_stack(flags: &RunFlags, record: &StartRecord) -> usize {
+    let wanted = flags.limits.max_stack.unwrap_or(record.engine.max_stack_bytes);
+    record.limits.max_stack_bytes.map_or(wanted, |limit| wanted.min(limit))
 }
 
 fn module(host: &Host, record: &StartRecord) -> Result<Module, CliError> {
