@@ -74,11 +74,19 @@ fn pages_of_array_buffers_move_to_the_other_process() {
 fn what_cannot_be_sent_says_so() {
     shared(&[], &["refused"]).run().success().stdout(
         "DataCloneError 25 A growable SharedArrayBuffer cannot be sent to another process: its length is known in this one only.\n\
-         DataCloneError 25 64 resources in one message to another process; there can be 63.\n\
+         DataCloneError 25 64 resources in one message to another process; there can be 62.\n\
          sent\n\
          exit Some(0) None\n",
     );
     shared(&[], &["add", "json"]).run().stderr_has("DataCloneError");
+}
+
+// proves: child_process.ipc.advanced
+#[test]
+fn large_messages_come_whole_and_in_order() {
+    let large = 20 << 20;
+    let expected = format!("{large} true\n{} true\n5 true\nexit Some(0) None\n", 2 * large + 5);
+    shared(&[], &["large"]).run().success().stdout(&expected);
 }
 
 // proves: child_process.handle.shared_buffer

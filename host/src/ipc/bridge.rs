@@ -265,13 +265,16 @@ impl Bridge {
             let Some(message) = self.channel.take() else {
                 return Flow::Waits;
             };
-            let message = match message.along.claim(&self.purse) {
-                Ok(_) if is_too_large => unreadable(),
-                Ok(resources) => Message {
-                    bytes: (&*message.payload).into(),
-                    resources,
-                },
-                Err(error) => {
+            let bytes = match &message.file {
+                _ if is_too_large => Ok((&UNREADABLE[..]).into()),
+                None => Ok((&*message.payload).into()),
+                Some(file) => file.to_vec().map(|bytes| bytes[..].into()),
+            };
+            let message = match (message.along.claim(&self.purse), bytes) {
+                (Ok(_), _) if is_too_large => unreadable(),
+                (Ok(resources), Ok(bytes)) => Message { bytes, resources },
+                (Ok(_), Err(_)) => unreadable(),
+                (Err(error), _) => {
                     tracing::debug!(%error, "a message over a port was refused");
                     unreadable()
                 }
@@ -298,8 +301,8 @@ fn pack(message: Message, purse: &Purse) -> (Vec<u8>, Vec<Descriptor>) {
     };
     let envelope = if !types.is_empty() {
         let wrapping = Wrapping {
-            native: None,
             types: &types,
+            ..Wrapping::default()
         };
         handle_envelope(Serialization::Advanced, wrapping)
     } else if parse(Serialization::Advanced, bytes).is_some() {

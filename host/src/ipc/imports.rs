@@ -5,15 +5,17 @@ use std::sync::Arc;
 use nodule_abi::error::{ErrorCode, ErrorRecord};
 use nodule_abi::imports::ipc::{KEEP_OPEN, NOTIFY};
 use nodule_abi::imports::namespace;
-use nodule_abi::limits::IPC_DESCRIPTORS_MAX;
+use nodule_abi::limits::{IPC_DESCRIPTORS_MAX, IPC_MESSAGE_BYTES_MAX};
 use nodule_abi::resource::ResourceKind;
+use rustix::io::Errno;
 use wasmtime::{Caller, Linker};
 
 use super::bridge::{Prepared, Purse};
 use super::channel::{IpcChannel, channel};
-use super::internal::{Envelope, Wrapping, handle_envelope, is_one_value};
+use super::internal::{Envelope, PrefixSearch, Wrapping, handle_envelope, is_one_value};
 use super::native_handle::NativeHandle;
 use super::outbox::Backlog;
+use super::payload_file::{LARGE_MESSAGE_BYTES, PayloadFile};
 use super::resources::{Descriptor, ResourceType, descriptor, type_of};
 use super::state::Notify;
 use super::wire::{self, Serialization};
@@ -25,6 +27,9 @@ use crate::messaging::arguments::{Lists, MessageArgs, MessageOut};
 use crate::runtime::IsolateState;
 
 const AREA: &str = namespace::ipc;
+
+/// Most resources of a message: besides there may be a native handle, and a file with its bytes.
+const RESOURCES_MAX: usize = IPC_DESCRIPTORS_MAX - 2;
 
 type Guest<'a> = Caller<'a, IsolateState>;
 
@@ -121,26 +126,19 @@ fn send(
     }
     // It lies in the memory, so it may be allocated.
     guest_memory::check_writable(caller, args.message, len)?;
+    let file = large_message(caller, args, serialization)?;
     let wrapping = Wrapping {
         native: along.as_ref().map(NativeHandle::about),
         types: &parcel.types,
+        size: file.as_ref().map(PayloadFile::len),
     };
-    let is_wrapped = count > 0;
-    let envelope = match is_wrapped {
-        true => handle_envelope(serialization, wrapping),
-        false => Envelope::default(),
+    let frame = match file {
+        Some(_) => Some(file_frame(wrapping)),
+        None => message_frame(caller, args, serialization, (count > 0).then_some(wrapping))?,
     };
-    let frame = wire::frame(serialization, (&envelope.before, len, &envelope.after), |message| {
-        guest_memory::read_into(caller, args.message, message)?;
-        check_text(serialization, message)?;
-        if is_wrapped && !is_one_value(serialization, message) {
-            let record = ErrorRecord::invalid_arg_value("message", "must be one value", "something else");
-            return Err(HostError::from(record));
-        }
-        Ok(())
-    })?;
     let frame = frame.ok_or(ErrorCode::IpcMessageTooLarge)?;
     let mut descriptors: Vec<_> = along.as_ref().map(NativeHandle::descriptor).into_iter().collect();
+    descriptors.extend(file.map(Descriptor::Payload));
     descriptors.extend(parcel.take(caller.data_mut())?);
     let sent = channel(caller.data(), handle)?.send(frame, descriptors, notify);
     if along.is_some() && flags & KEEP_OPEN == 0 {
@@ -148,6 +146,55 @@ fn send(
     }
     let is_short = u32::from(sent.backlog == Backlog::Short);
     write_pair(caller, outcome, [sent.request, is_short])
+}
+
+/// The bytes of a large message in a file of their own; nothing when it is none, or may be one for the host.
+fn large_message(
+    caller: &mut Guest<'_>,
+    args: MessageArgs,
+    serialization: Serialization,
+) -> Result<Option<PayloadFile>, HostError> {
+    let len = args.message_len as usize;
+    let is_large = (LARGE_MESSAGE_BYTES..=IPC_MESSAGE_BYTES_MAX as usize).contains(&len);
+    if serialization == Serialization::Json || !is_large {
+        return Ok(None);
+    }
+    let mut search = PrefixSearch::default();
+    let file = PayloadFile::write(len, |offset, piece| {
+        let offset = u32::try_from(offset).unwrap_or(u32::MAX);
+        guest_memory::read_into(caller, args.message.saturating_add(offset), piece)?;
+        search.look_at(piece);
+        Ok::<_, HostError>(())
+    })?;
+    Ok(file.filter(|_| !search.is_found))
+}
+
+/// The frame of a message that lies in a file.
+fn file_frame(wrapping: Wrapping<'_>) -> Vec<u8> {
+    let Envelope { before, after } = handle_envelope(Serialization::Advanced, wrapping);
+    // Null stands for it.
+    wire::short_frame(Serialization::Advanced, &[&before[..], &[0xf6], &after].concat())
+}
+
+/// The frame of a message, with what is said besides.
+fn message_frame(
+    caller: &mut Guest<'_>,
+    args: MessageArgs,
+    serialization: Serialization,
+    wrapping: Option<Wrapping<'_>>,
+) -> Result<Option<Vec<u8>>, HostError> {
+    let envelope = wrapping.map(|wrapping| handle_envelope(serialization, wrapping));
+    let is_wrapped = envelope.is_some();
+    let Envelope { before, after } = envelope.unwrap_or_default();
+    wire::frame(serialization, (&before, args.message_len as usize, &after), |message| {
+        guest_memory::read_into(caller, args.message, message)?;
+        check_text(serialization, message)?;
+        if is_wrapped && !is_one_value(serialization, message) {
+            let record = ErrorRecord::invalid_arg_value("message", "must be one value", "something else");
+            return Err(HostError::from(record));
+        }
+        Ok(())
+    })
 }
 
 /// What goes with a message besides a native handle: checked, and still the guest's.
@@ -167,12 +214,10 @@ impl Parcel {
             return Err(ErrorRecord::new(ErrorCode::DataClone, text).into());
         }
         let lists = args.read_lists(caller, None)?;
-        // With a native handle.
-        if lists.resources.len() >= IPC_DESCRIPTORS_MAX {
+        if lists.resources.len() > RESOURCES_MAX {
             let text = format!(
-                "{} resources in one message to another process; there can be {}.",
+                "{} resources in one message to another process; there can be {RESOURCES_MAX}.",
                 lists.resources.len(),
-                IPC_DESCRIPTORS_MAX - 1
             );
             return Err(ErrorRecord::new(ErrorCode::DataClone, text).into());
         }
@@ -241,7 +286,17 @@ fn receive(caller: &mut Guest<'_>, handle: Handle, out: MessageOut, native_out: 
         Some(native) => state.handles.insert(Resource::NativeHandle(native), false)?.number(),
         None => 0,
     };
-    out.write(caller, &message.payload, resources)?;
+    match &message.file {
+        None => out.write(caller, &message.payload, resources)?,
+        Some(file) => {
+            out.write(caller, &[], resources)?;
+            let failed = |error: Errno| HostError::from(ErrorCode::from_errno(error.raw_os_error()));
+            file.read(failed, |offset, piece| {
+                let offset = u32::try_from(offset).unwrap_or(u32::MAX);
+                guest_memory::write_bytes(caller, out.buf.saturating_add(offset), piece)
+            })?;
+        }
+    }
     guest_memory::write_u32(caller, native_out, native)
 }
 

@@ -42,6 +42,8 @@ pub struct HandleMessage {
     pub dgram_type: Option<String>,
     /// What the resources are that come besides (nodule only); nothing inside when that cannot be read.
     pub types: Option<Option<Vec<ResourceType>>>,
+    /// The message is so long and lies in a file that comes besides (nodule only).
+    pub size: Option<u64>,
     /// Where the wrapped message lies; nothing is `null`.
     pub message: Option<Range<usize>>,
 }
@@ -55,6 +57,7 @@ struct Fields<'a> {
     key: Option<&'a [u8]>,
     dgram_type: Option<&'a [u8]>,
     types: Option<&'a [u8]>,
+    size: Option<&'a [u8]>,
 }
 
 impl<'a> Fields<'a> {
@@ -67,6 +70,7 @@ impl<'a> Fields<'a> {
             "key" => Some(&mut self.key),
             "dgramType" => Some(&mut self.dgram_type),
             "types" => Some(&mut self.types),
+            "size" => Some(&mut self.size),
             _ => None,
         }
     }
@@ -78,6 +82,7 @@ pub fn parse(serialization: Serialization, message: &[u8]) -> Option<Internal> {
         Serialization::Json => json_fields(message)?,
         Serialization::Advanced => cbor_fields(message)?,
     };
+    let is_advanced = serialization == Serialization::Advanced;
     let text = |member: Option<&[u8]>| text(serialization, member?);
     let cmd = text(fields.cmd)?;
     if !cmd.starts_with(PREFIX) || cmd.len() == PREFIX.len() {
@@ -88,10 +93,11 @@ pub fn parse(serialization: Serialization, message: &[u8]) -> Option<Internal> {
             kind: text(fields.kind).unwrap_or_default(),
             key: text(fields.key),
             dgram_type: text(fields.dgram_type),
-            types: match serialization {
-                Serialization::Json => None,
-                Serialization::Advanced => fields.types.map(decode_types),
-            },
+            types: fields.types.filter(|_| is_advanced).map(decode_types),
+            size: fields
+                .size
+                .filter(|_| is_advanced)
+                .and_then(|size| minicbor::decode(size).ok()),
             message: fields.msg.and_then(|part| range_in(message, part)),
         }),
         "NODE_PORT_MESSAGE" => {
@@ -102,6 +108,29 @@ pub fn parse(serialization: Serialization, message: &[u8]) -> Option<Internal> {
         "NODE_HANDLE_NACK" => Internal::Nack,
         _ => Internal::Other,
     })
+}
+
+/// Looks for what internal messages have in them, in a message of an `advanced` channel that is seen piece by piece.
+#[derive(Debug, Default)]
+pub struct PrefixSearch {
+    /// The last bytes of the piece before.
+    tail: [u8; PREFIX.len() - 1],
+    /// It may be internal.
+    pub is_found: bool,
+}
+
+impl PrefixSearch {
+    /// Looks at the next piece.
+    pub fn look_at(&mut self, piece: &[u8]) {
+        let head = piece.get(..self.tail.len()).unwrap_or(piece);
+        let seam = [&self.tail, head].concat();
+        self.is_found |= [&seam, piece]
+            .into_iter()
+            .any(|part| memmem::find(part, PREFIX.as_bytes()).is_some());
+        if let Some(tail) = piece.last_chunk() {
+            self.tail = *tail;
+        }
+    }
 }
 
 /// Where `part`, which was cut out of `whole`, lies in it.
@@ -210,10 +239,13 @@ pub struct Wrapping<'a> {
     pub native: Option<(&'a str, Option<&'a str>, Option<&'a str>)>,
     /// The resources, over `advanced` channels.
     pub types: &'a [ResourceType],
+    /// Where the message is so long and lies in a file.
+    pub size: Option<usize>,
 }
 
 /// The parts of `NODE_HANDLE` around its message.
-pub fn handle_envelope(serialization: Serialization, Wrapping { native, types }: Wrapping<'_>) -> Envelope {
+pub fn handle_envelope(serialization: Serialization, wrapping: Wrapping<'_>) -> Envelope {
+    let Wrapping { native, types, size } = wrapping;
     let (kind, key, dgram_type) = native.map_or((None, None, None), |(kind, key, dgram_type)| {
         (Some(kind), key, dgram_type)
     });
@@ -247,6 +279,12 @@ pub fn handle_envelope(serialization: Serialization, Wrapping { native, types }:
                 members += 1;
                 after.extend(cbor_text("types"));
                 after.extend(encode_types(types));
+            }
+            if let Some(size) = size {
+                members += 1;
+                after.extend(cbor_text("size"));
+                // Writing to a vector cannot fail.
+                after.extend(minicbor::to_vec(size as u64).unwrap_or_default());
             }
             before.insert(0, 0xa0 + members);
             Envelope { before, after }

@@ -16,6 +16,7 @@
 //! | `native_handle` | sockets and servers that come and go with messages |
 //! | `resources` | buffers and ports that go to another process beside messages |
 //! | `bridge` | carries messages between a port and its other end in another process |
+//! | `payload_file` | large messages in files of their own |
 //! | `warner` | warns of handles that were lost |
 //! | `imports` | what guests call |
 
@@ -29,6 +30,7 @@ mod internal;
 mod linger;
 mod native_handle;
 mod outbox;
+mod payload_file;
 mod resources;
 mod socket;
 mod state;

@@ -9,7 +9,9 @@ use std::io::IoSlice;
 use nodule_abi::error::ErrorCode;
 use nodule_abi::limits::{IPC_BACKLOG_BYTES, IPC_DESCRIPTORS_MAX, IPC_QUEUE_BYTES_MAX};
 
+use super::payload_file::PayloadFile;
 use super::resources::Descriptor;
+use super::wire::{Serialization, frame};
 
 /// How often a handle that did not arrive is sent again, as in Node.
 const REPEATS_MAX: u32 = 3;
@@ -36,7 +38,33 @@ pub struct Outgoing {
 
 impl Outgoing {
     fn cost(&self) -> usize {
-        MESSAGE_BYTES + self.frame.len()
+        let file = self.payload().map_or(0, PayloadFile::len);
+        MESSAGE_BYTES + self.frame.len() + file
+    }
+
+    /// Where the message is, if that is a file.
+    fn payload(&self) -> Option<&PayloadFile> {
+        self.descriptors.iter().find_map(|descriptor| match descriptor {
+            Descriptor::Payload(payload) => Some(payload),
+            _ => None,
+        })
+    }
+
+    /// The same message without a file, when that is all that goes with it.
+    fn inlined(&self) -> Option<Self> {
+        let bytes = self.payload().filter(|_| self.descriptors.len() == 1)?.to_vec().ok()?;
+        let fill = |place: &mut [u8]| {
+            place.copy_from_slice(&bytes);
+            Ok::<_, ()>(())
+        };
+        let frame = frame(Serialization::Advanced, (&[], bytes.len(), &[]), fill)
+            .ok()
+            .flatten()?;
+        Some(Self {
+            frame,
+            descriptors: Vec::new(),
+            request: None,
+        })
     }
 
     fn has_handle(&self) -> bool {
@@ -242,9 +270,20 @@ impl Outbox {
             return Answered::Settled;
         }
         self.descriptors -= message.descriptors.len();
+        // The other process may have no room for descriptors; a message that needs none without its file is not lost.
+        let inlined = message.inlined();
         drop(message);
+        let answered = if inlined.is_some() {
+            Answered::Settled
+        } else {
+            Answered::Lost
+        };
+        if let Some(inlined) = inlined {
+            self.cost += inlined.cost();
+            self.make_ready(inlined);
+        }
         self.release();
-        Answered::Lost
+        answered
     }
 
     /// What was held back may go, up to the next handle.

@@ -11,6 +11,7 @@ use nodule_abi::resource::ResourceKind;
 use rustix::net::{AddressFamily, SocketType, sockopt};
 
 use super::bridge::{self, Purse};
+use super::payload_file::PayloadFile;
 use crate::handles::Resource;
 use crate::messaging::Transferred;
 use crate::shared_memory::{ArrayPages, ForeignPages, SharedBuffer};
@@ -27,6 +28,8 @@ pub enum Descriptor {
     Shared(Arc<SharedBuffer>),
     /// Of the pages of an ArrayBuffer.
     Array(ArrayPages),
+    /// Of the bytes of the message.
+    Payload(PayloadFile),
 }
 
 impl AsFd for Descriptor {
@@ -35,6 +38,7 @@ impl AsFd for Descriptor {
             Self::Plain(fd) => fd.as_fd(),
             Self::Shared(buffer) => buffer.pages().file(),
             Self::Array(array) => array.pages().file(),
+            Self::Payload(payload) => payload.as_fd(),
         }
     }
 }

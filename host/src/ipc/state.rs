@@ -14,6 +14,7 @@ use super::events::{Events, Situation};
 use super::internal::command;
 use super::native_handle::NativeHandle;
 use super::outbox::{Answered, Backlog, Outbox, Outgoing, SLICES_MAX};
+use super::payload_file::PayloadFile;
 use super::resources::Along;
 use super::socket::Socket;
 use super::wire::{Payload, Serialization};
@@ -38,6 +39,8 @@ const DRAIN_SLACK_BYTES: usize = 64 * 1024;
 pub struct Incoming {
     /// JSON text or a CBOR item.
     pub payload: Payload,
+    /// The message, when it lies in a file instead.
+    pub file: Option<PayloadFile>,
     /// The native handle that came with it.
     pub handle: Option<NativeHandle>,
     /// The resources that came with it.
@@ -45,8 +48,12 @@ pub struct Incoming {
 }
 
 impl Incoming {
+    fn len(&self) -> usize {
+        self.file.as_ref().map_or(self.payload.len(), PayloadFile::len)
+    }
+
     fn descriptors(&self) -> usize {
-        usize::from(self.handle.is_some()) + self.along.count()
+        usize::from(self.handle.is_some()) + usize::from(self.file.is_some()) + self.along.count()
     }
 }
 
@@ -290,7 +297,7 @@ impl State {
     }
 
     fn deliver(&mut self, message: Incoming) {
-        self.inbox_bytes += MESSAGE_BYTES + message.payload.len();
+        self.inbox_bytes += MESSAGE_BYTES + message.len();
         self.inbox_handles += message.descriptors();
         self.inbox.push_back(message);
     }
@@ -341,7 +348,7 @@ impl State {
         }
         let message = self.inbox.front()?;
         Some(Needed {
-            bytes: message.payload.len(),
+            bytes: message.len(),
             resources: message.along.count(),
             has_handle: message.handle.is_some(),
             is_refused: matches!(message.along, Along::Refused(_)),
@@ -351,7 +358,7 @@ impl State {
     /// Takes the oldest message; gives also whether the task has to be woken to read on.
     pub fn take(&mut self) -> Option<(Incoming, bool)> {
         let message = self.inbox.pop_front()?;
-        self.inbox_bytes -= MESSAGE_BYTES + message.payload.len();
+        self.inbox_bytes -= MESSAGE_BYTES + message.len();
         self.inbox_handles -= message.descriptors();
         let is_roomy = self.inbox_bytes <= self.inbox_bound() / 2 && self.inbox_handles <= IPC_DESCRIPTORS_MAX / 2;
         Some((message, self.is_paused && is_roomy))

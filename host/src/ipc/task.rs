@@ -10,6 +10,7 @@ use tokio::io::unix::AsyncFd;
 use super::channel::Shared;
 use super::internal::{HandleMessage, Internal, parse};
 use super::native_handle::NativeHandle;
+use super::payload_file::PayloadFile;
 use super::resources::Along;
 use super::socket::Socket;
 use super::state::{Incoming, Plan, Step};
@@ -184,11 +185,13 @@ impl Reader {
             let step = match parse(self.serialization, &payload) {
                 None => Step::Message(Incoming {
                     payload,
+                    file: None,
                     handle: None,
                     along: Along::Nothing,
                 }),
                 Some(Internal::PortMessage(range)) if self.is_port => Step::Message(Incoming {
                     payload: payload.part(range),
+                    file: None,
                     handle: None,
                     along: Along::Nothing,
                 }),
@@ -209,16 +212,30 @@ impl Reader {
             return Step::WithoutHandle;
         }
         let types = about.types.take();
-        let has_native = types.is_none() || !about.kind.is_empty();
+        let size = about.size.take();
+        let has_native = !about.kind.is_empty() || (types.is_none() && size.is_none());
         let native = if has_native { descriptors.next() } else { None };
         let payload = match about.message.take() {
             Some(range) => payload.part(range),
             None => Payload::from(null(self.serialization)),
         };
+        let file = size.map(|size| match descriptors.next() {
+            Some(fd) => PayloadFile::check(fd, size),
+            None => Err("there is no descriptor"),
+        });
+        let (file, along) = match (file.transpose(), types) {
+            (Err(reason), _) => (
+                None,
+                Along::Refused(format!("what came as its bytes is none: {reason}")),
+            ),
+            (Ok(file), None) => (file, Along::Nothing),
+            (Ok(file), Some(types)) => (file, Along::check(types, descriptors)),
+        };
         Step::WithHandle(Incoming {
             payload,
+            file,
             handle: native.and_then(|fd| NativeHandle::received(fd, about)),
-            along: types.map_or(Along::Nothing, |types| Along::check(types, descriptors)),
+            along,
         })
     }
 }

@@ -21,7 +21,7 @@ abi! {
         fn state(channel: u32, facts: *mut u32) -> u32;
         /// Sends a message as the channel's serialization has it: JSON text without line ends, or CBOR. `resources` and
         /// `transfer` are those of `nodule:messaging/1` `post`, and for advanced channels only: shared buffers are shared
-        /// with the other process, ports and ArrayBuffers move there, at most 63 in a message; `DataCloneError` for buffers that
+        /// with the other process, ports and ArrayBuffers move there, at most 62 in a message; `DataCloneError` for buffers that
         /// can grow and for modules. `handle` is a native handle to send along, or 0.
         /// `flags`: 1 keeps `handle` open here, 2 asks for an `IpcSent` event. Writes 2 numbers to `outcome`: the request
         /// that the event names, and 1 when the backlog is short, as Node's `send` says it. Does not wait.

@@ -36,6 +36,15 @@ fn shared(text: &str, buffers: &[&SharedBuffer]) -> Note {
     }
 }
 
+/// What tells texts from each other.
+fn summary(text: &str) -> String {
+    let weighted = text
+        .bytes()
+        .zip(1_u64..)
+        .map(|(byte, weight)| u64::from(byte).wrapping_mul(weight));
+    format!("{} bytes, {}", text.len(), weighted.fold(0, u64::wrapping_add))
+}
+
 fn add_many(buffer: &SharedBuffer) {
     let cell = &buffer.as_u32()[3];
     for _ in 0..ADDITIONS {
@@ -75,6 +84,7 @@ fn answer(scenario: &str, got: &Note) -> Result<()> {
             println!("child detached {}", large.is_detached());
             return Ok(());
         }
+        "large" => return process::send(&note(&summary(&got.text))).map(drop),
         _ => {}
     }
     process::send(&note("done")).map(drop)
@@ -215,7 +225,7 @@ fn refused(child: &ChildProcess) -> Result<()> {
         child.send(&SharedBuffer::growable(1, 2)?),
         child.send(&many),
         child.send(&Note {
-            buffers: many[..63].to_vec(),
+            buffers: many[..62].to_vec(),
             ..note("many")
         }),
     ];
@@ -226,6 +236,27 @@ fn refused(child: &ChildProcess) -> Result<()> {
         }
     }
     child.disconnect()
+}
+
+/// Messages of more than 16 MiB, with and without what looks as if it were for the host, and a small one behind them.
+fn large(child: &ChildProcess) -> Result<()> {
+    let filler = "x".repeat(20 << 20);
+    let texts = [filler.clone(), format!("{filler}NODE_{filler}"), "small".to_owned()];
+    let (sender, all) = (child.clone(), texts.clone());
+    nodule_sdk::task::spawn(async move {
+        for text in &all {
+            sender.send_async(&note(text)).await.unwrap();
+        }
+    });
+    let (counter, hang_up) = (Counter::default(), child.clone());
+    child.on_message(move |got: Note| {
+        let index = usize::try_from(counter.next()).unwrap();
+        println!("{} {}", texts[index].len(), got.text == summary(&texts[index]));
+        if index == 2 {
+            hang_up.disconnect().unwrap();
+        }
+    });
+    Ok(())
 }
 
 /// Buffers are sent until none is left over in either process.
@@ -289,6 +320,7 @@ fn main() -> Result<()> {
         "outlive" => outlive(&forked)?,
         "move" => moved(&forked)?,
         "refused" => refused(&forked)?,
+        "large" => large(&forked)?,
         "many" => many(&forked)?,
         "limit" => limit(&forked)?,
         other => println!("unknown scenario {other}"),

@@ -261,7 +261,13 @@ fn what_is_written_around_a_handle_is_read_again() {
         for kind in texts {
             for (key, dgram_type) in [(None, None), (Some(texts[1]), Some("udp6"))] {
                 let native = Some((kind, key, dgram_type));
-                let envelope = handle_envelope(serialization, Wrapping { native, types: &[] });
+                let envelope = handle_envelope(
+                    serialization,
+                    Wrapping {
+                        native,
+                        ..Wrapping::default()
+                    },
+                );
                 let whole = [&envelope.before[..], message, &envelope.after].concat();
                 let Some(Internal::Handle(about)) = parse(serialization, &whole) else {
                     panic!("{serialization:?} {kind}");

@@ -74,7 +74,15 @@ impl Side {
         let serialization = self.channel.serialization();
         let message = message.as_ref();
         let native = handle.map(NativeHandle::about);
-        let wrap = |_: &_| handle_envelope(serialization, Wrapping { native, types: &[] });
+        let wrap = |_: &_| {
+            handle_envelope(
+                serialization,
+                Wrapping {
+                    native,
+                    ..Wrapping::default()
+                },
+            )
+        };
         let Envelope { before, after } = handle.map(wrap).unwrap_or_default();
         let fill = |bytes: &mut [u8]| {
             bytes.copy_from_slice(message);

@@ -14,7 +14,9 @@ use rustix::fs::{MemfdFlags, OFlags, SealFlags};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
 use super::super::bridge::Purse;
-use super::super::internal::{Envelope, Wrapping, handle_envelope};
+use super::super::internal::{Envelope, PrefixSearch, Wrapping, handle_envelope};
+use super::super::outbox::{Answered, Outbox, Outgoing, SLICES_MAX};
+use super::super::payload_file::PayloadFile;
 use super::super::resources::{Along, Arrived, Descriptor, ResourceType, decode_types, encode_types};
 use super::super::socket::Socket;
 use super::super::state::Notify;
@@ -47,7 +49,11 @@ fn one(kind: ResourceKind, byte_length: u64) -> ResourceType {
 
 /// The frame of a message with such types.
 fn frame(types: &[ResourceType]) -> Vec<u8> {
-    let Envelope { before, after } = handle_envelope(Serialization::Advanced, Wrapping { native: None, types });
+    let wrapping = Wrapping {
+        types,
+        ..Wrapping::default()
+    };
+    let Envelope { before, after } = handle_envelope(Serialization::Advanced, wrapping);
     short_frame(Serialization::Advanced, &[&before[..], &[0x01], &after].concat())
 }
 
@@ -272,6 +278,103 @@ async fn descriptors_and_types_have_to_agree() {
     let bytes = short_frame(Serialization::Advanced, &[0x02]);
     raw.send(&[IoSlice::new(&bytes)], &[file.as_fd()]).unwrap();
     assert_eq!(side.incoming().await.along.count(), 0);
+}
+
+/// Bytes in a file of their own.
+fn payload(bytes: &[u8]) -> PayloadFile {
+    let file = PayloadFile::write(bytes.len(), |offset, piece| {
+        piece.copy_from_slice(&bytes[offset..offset + piece.len()]);
+        Ok::<_, ()>(())
+    });
+    file.unwrap().unwrap()
+}
+
+fn sized_frame(size: usize) -> Vec<u8> {
+    let wrapping = Wrapping {
+        size: Some(size),
+        ..Wrapping::default()
+    };
+    let Envelope { before, after } = handle_envelope(Serialization::Advanced, wrapping);
+    short_frame(Serialization::Advanced, &[&before[..], &[0xf6], &after].concat())
+}
+
+#[tokio::test]
+async fn a_large_message_lies_in_a_file() {
+    let (left, mut right) = pair(Serialization::Advanced);
+    let bytes: Vec<u8> = (0..200_001_u32).map(|number| number.to_le_bytes()[0]).collect();
+    let file = payload(&bytes);
+    left.channel
+        .send(sized_frame(bytes.len()), vec![Descriptor::Payload(file)], Notify::No);
+    assert_eq!(right.channel.peek().map(|needed| needed.bytes), None);
+    let got = right.incoming().await;
+    assert_eq!(got.file.unwrap().to_vec().unwrap(), bytes);
+    assert!(got.handle.is_none() && got.along.count() == 0);
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_message_is_refused() {
+    let (mut side, other) = against(Serialization::Advanced);
+    let all = SIZE | SealFlags::WRITE;
+    let lies = [
+        (memfd(PAGE, SIZE), PAGE),
+        (memfd(PAGE, SealFlags::WRITE | SealFlags::SEAL), PAGE),
+        (memfd(PAGE, all), PAGE - 1),
+        (memfd(PAGE, all), PAGE + 1),
+        (memfd(0, all), 0),
+        ((memfd((512 << 20) + 1, all)), (512 << 20) + 1),
+        (sockets().0.into(), PAGE),
+    ];
+    let raw = Socket::new(other.into()).unwrap();
+    for (file, size) in lies {
+        let bytes = sized_frame(usize::try_from(size).unwrap());
+        raw.send(&[IoSlice::new(&bytes)], &[file.as_fd()]).unwrap();
+        let message = side.incoming().await;
+        assert!(message.file.is_none() && matches!(message.along, Along::Refused(_)));
+    }
+    let bytes = sized_frame(usize::try_from(PAGE).unwrap());
+    raw.send(&[IoSlice::new(&bytes)], &[memfd(PAGE, all).as_fd()]).unwrap();
+    assert_eq!(side.incoming().await.file.unwrap().len(), 65_536);
+}
+
+#[test]
+fn a_large_message_whose_file_does_not_arrive_is_sent_without_it() {
+    let mut outbox = Outbox::default();
+    outbox.push(Outgoing {
+        frame: sized_frame(100_000),
+        descriptors: vec![Descriptor::Payload(payload(&[7; 100_000]))],
+        request: None,
+    });
+    let written = |outbox: &mut Outbox| {
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let (count, descriptors) = outbox.gather(&mut slices);
+        let bytes: usize = slices[..count].iter().map(|slice| slice.len()).sum();
+        let has_file = !descriptors.is_empty();
+        outbox.wrote(bytes);
+        (bytes, has_file)
+    };
+    for _ in 0..4 {
+        assert!(written(&mut outbox).1);
+        assert_eq!(outbox.refused(), Answered::Settled);
+    }
+    assert_eq!(written(&mut outbox), (100_007, false));
+    assert!(outbox.is_empty());
+}
+
+#[test]
+fn what_may_be_internal_is_found_however_it_is_cut() {
+    let text = b"....NODE_....NOD";
+    for at in 1..text.len() {
+        let mut search = PrefixSearch::default();
+        search.look_at(&text[..at]);
+        search.look_at(&text[at..]);
+        // Pieces are long, but for the last.
+        assert!(search.is_found || at < 4, "{at}");
+    }
+    let mut search = PrefixSearch::default();
+    [&b"....NODE"[..], b"", b"-NODE"]
+        .iter()
+        .for_each(|piece| search.look_at(piece));
+    assert!(!search.is_found);
 }
 
 fn open_files() -> usize {
