@@ -235,7 +235,10 @@ fn refused(child: &ChildProcess) -> Result<()> {
             Err(error) => println!("{}", fields(error)),
         }
     }
-    child.disconnect()
+    // The child answers what was sent.
+    let hang_up = child.clone();
+    child.on_message(move |_: Note| hang_up.disconnect().unwrap());
+    Ok(())
 }
 
 /// Messages of more than 16 MiB, with and without what looks as if it were for the host, and a small one behind them.
