@@ -54,7 +54,7 @@ async fn every_call_survives_hostile_arguments() {
             let export = format!("slots_{name}");
             let call = guest.plugin.call::<(), i32>(&export, ());
             // Only `poll_oneoff` may wait, for clocks as far away as the noise says.
-            match tokio::time::timeout(Duration::from_millis(200), call).await {
+            match tokio::time::timeout(Duration::from_secs(2), call).await {
                 Ok(Ok(errno)) => {
                     assert!((0..=76).contains(&errno), "{name}{arguments:?}: {errno}");
                     errors += usize::from(errno != 0);
