@@ -52,7 +52,8 @@ fn children_live_as_in_node() {
             &["shell=/nope", "facts", "--", "echo a"],
             &["shell=false", "facts", "--", "echo", "a  b"],
             &["stdio=ignore", "facts", "--", "sh", "-c", "cat; echo out"],
-            &["stdio=inherit", "unref", "--", "true"],
+            // It lives longer than the loop that does not wait for it.
+            &["stdio=inherit", "unref", "--", "sleep", "1"],
             &["stdio=overlapped", "facts", "end", "--", "sh", "-c", "cat; echo out"],
             &["stdio=[pipe,ignore,ignore]", "facts", "end", "--", "cat"],
             &[
