@@ -323,6 +323,16 @@ fn env_files_are_loaded_by_the_guest() {
     directory(&[], &["."]).stdout_has("env file: ERR_ACCESS_DENIED");
 }
 
+/// Opening a pipe that nobody writes to would keep a thread of the host for ever.
+// proves: process.loadEnvFile
+#[test]
+fn r_an_env_file_that_is_a_pipe_holds_nobody_up() {
+    let command = guest_with(&["--dir", "."], tests::PROCESS_DIRECTORY).args([".", "pipe.env"]);
+    let pipe = command.directory().join("pipe.env");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+    command.run().success().stdout_has("env file: EINVAL Some(\"open\")");
+}
+
 // proves: process.hrtime, process.hrtime.bigint, process.uptime, process.cpuUsage, process.threadCpuUsage
 // proves: process.memoryUsage, process.memoryUsage.rss, process.availableMemory, process.resourceUsage
 // proves: os.cpus, os.availableParallelism

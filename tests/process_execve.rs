@@ -66,3 +66,13 @@ fn a_module_replaces_a_module() {
         .run()
         .stdout_has("ERR_ACCESS_DENIED");
 }
+
+/// Opening a pipe that nobody writes to would keep a thread of the host for ever.
+// proves: process.execve
+#[test]
+fn r_execve_waits_for_no_pipe() {
+    let command = guest_with(&["--dir", "."], tests::PROCESS_EXECVE).arg("pipe");
+    let pipe = command.directory().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+    command.run().success().stdout_has("before ERR_ACCESS_DENIED");
+}

@@ -89,7 +89,7 @@ impl Mask<'_> {
 /// (Node: `process.loadEnvFile`).
 ///
 /// # Errors
-/// `ENOENT` with `syscall` and `path`; `ERR_ACCESS_DENIED` without the grant `fs.read`.
+/// `ENOENT` with `syscall` and `path`; `EINVAL` when it is no regular file; `ERR_ACCESS_DENIED` without the grant `fs.read`.
 pub fn load_env_file(path: Option<&str>) -> Result<()> {
     sys::process::load_env_file(path.unwrap_or_default())
 }

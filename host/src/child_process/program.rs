@@ -12,8 +12,8 @@ use super::options::Request;
 use super::start_failure::StartFailure;
 use crate::permissions::{CheckedPath, ForRead, Permissions};
 use crate::process::ProcessState;
-use crate::process::execve::is_wasm_name;
 use crate::process::options::{self, OptionSource, OptionValue};
+use crate::process::wasm_file::{begins_as_wasm, is_wasm_name};
 
 /// Where programs are looked for without `PATH`.
 const SEARCH_DEFAULT: &str = "/usr/bin:/bin";
@@ -140,25 +140,13 @@ fn is_host(path: &str, process: &ProcessState) -> bool {
     path == process.exec_path || std::fs::canonicalize(path).is_ok_and(|path| path == Path::new(&process.exec_path))
 }
 
-/// By its name, or, where the guest may read it, by how it begins.
+/// By its name, or, where it is named as a path the guest may read, by how it begins.
 fn is_wasm_file(file: &str, process: &ProcessState, permissions: &Permissions) -> bool {
-    if is_wasm_name(file) {
-        return true;
-    }
-    if !file.contains('/') {
-        return false;
-    }
-    let cwd = process.cwd(permissions).unwrap_or_default();
-    let Ok(place) = permissions.check_read(file, &cwd) else {
-        return false;
-    };
-    let mut options = cap_std::fs::OpenOptions::new();
-    // Opening a pipe that nobody writes to would wait.
-    cap_std::fs::OpenOptionsExt::custom_flags(options.read(true), libc::O_NONBLOCK);
-    place.dir().open_with(place.relative(), &options).is_ok_and(|mut file| {
-        let mut magic = [0; 4];
-        std::io::Read::read_exact(&mut file, &mut magic).is_ok() && &magic == b"\0asm"
-    })
+    is_wasm_name(file)
+        || file.contains('/') && {
+            let cwd = process.cwd(permissions).unwrap_or_default();
+            begins_as_wasm(file, &cwd, permissions)
+        }
 }
 
 fn wasm(request: &Request, spawnargs: &[String], around: &Surroundings<'_>) -> Result<Program> {

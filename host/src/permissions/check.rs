@@ -4,11 +4,12 @@
 //! that would allow it.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 
 use super::grant::{self, Executable};
@@ -171,6 +172,21 @@ impl<A> CheckedPath<A> {
     /// not be opened.
     pub fn host(&self) -> &Path {
         &self.host
+    }
+}
+
+impl CheckedPath<ForRead> {
+    /// Opens the file for reading, without waiting for anybody: a pipe that nobody writes to would be waited for. `None`
+    /// when it is no regular file.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open_regular(&self) -> std::io::Result<Option<File>> {
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(libc::O_NONBLOCK);
+        let file = self.dir.open_with(&self.relative, &options)?.into_std();
+        let is_regular = file.metadata()?.is_file();
+        Ok(is_regular.then_some(file))
     }
 }
 

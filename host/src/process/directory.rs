@@ -72,7 +72,8 @@ pub fn current_umask() -> u32 {
 pub fn read_env_file(permissions: &Permissions, cwd: &Path, path: &str) -> Result<Vec<(String, String)>> {
     let target = permissions.check_read(path, cwd)?;
     let failed = |error: std::io::Error| ErrorRecord::system_path(code_of(&error), "open", path, None);
-    let file = target.dir().open(target.relative()).map_err(failed)?;
+    let no_file = || ErrorRecord::system_path(ErrorCode::Einval, "open", path, None);
+    let file = target.open_regular().map_err(failed)?.ok_or_else(no_file)?;
     let mut bytes = Vec::new();
     file.take(ENV_FILE_BYTES_MAX + 1)
         .read_to_end(&mut bytes)

@@ -3,12 +3,12 @@
 
 use std::convert::Infallible;
 use std::ffi::CString;
-use std::path::Path;
 
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 use nodule_abi::value::Value;
 
 use super::env::EnvStore;
+use super::wasm_file::{begins_as_wasm, is_wasm_name};
 use crate::permissions::Permissions;
 use crate::runtime::{Cache, Limits};
 
@@ -80,11 +80,11 @@ fn invalid_text(argument: &str, value: &Value) -> Box<ErrorRecord> {
 pub fn execve(permissions: &Permissions, limits: &Limits, request: Request) -> Result<Infallible> {
     let Request { file, args, mut env } = request;
     let failed = |code| ErrorRecord::system_path(code, "execve", &file, None);
-    let (program, arguments) = if is_wasm(&file) {
+    let directory = std::env::current_dir().map_err(|_| failed(ErrorCode::Enoent))?;
+    let cwd = permissions.guest_path(&directory).unwrap_or_else(|| directory.clone());
+    let (program, arguments) = if is_wasm_name(&file) || begins_as_wasm(&file, &cwd, permissions) {
         let _proof = permissions.check_child(&file)?;
         // What the guest may not read it may not run, also not through a link.
-        let directory = std::env::current_dir().map_err(|_| failed(ErrorCode::Enoent))?;
-        let cwd = permissions.guest_path(&directory).unwrap_or(directory);
         let module = permissions
             .check_read(&file, &cwd)?
             .host()
@@ -110,8 +110,7 @@ pub fn execve(permissions: &Permissions, limits: &Limits, request: Request) -> R
             .iter()
             .find(|(key, _)| key == "PATH")
             .map_or("", |(_, value)| value.as_str());
-        let cwd = std::env::current_dir().map_err(|_| failed(ErrorCode::Enoent))?;
-        let program = permissions.check_run(&file, &cwd, search.as_ref())?;
+        let program = permissions.check_run(&file, &directory, search.as_ref())?;
         for (name, _) in &env {
             program.check_env(name)?;
         }
@@ -148,21 +147,6 @@ fn cache_flag() -> String {
         Some(directory) => format!("--cache-dir={}", directory.display()),
         None => "--no-cache".into(),
     }
-}
-
-/// Whether a file has the name of a module.
-pub fn is_wasm_name(file: &str) -> bool {
-    let extension = Path::new(file).extension();
-    extension.is_some_and(|extension| extension == "wasm" || extension == "wat")
-}
-
-/// By name, or by the magic in front of the file.
-fn is_wasm(file: &str) -> bool {
-    is_wasm_name(file)
-        || std::fs::File::open(file).is_ok_and(|mut opened| {
-            let mut magic = [0; 4];
-            std::io::Read::read_exact(&mut opened, &mut magic).is_ok() && &magic == b"\0asm"
-        })
 }
 
 /// Marks every fd but the standard streams.

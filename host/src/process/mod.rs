@@ -13,6 +13,7 @@
 //! | [`title`] | the title `ps` shows |
 //! | [`usage`] | clocks, CPU time, memory |
 //! | [`warnings`] | printing of `'warning'` |
+//! | [`wasm_file`] | whether a file is a module |
 
 pub mod abort;
 pub mod attributes;
@@ -36,6 +37,7 @@ mod state;
 pub mod title;
 pub mod usage;
 pub mod warnings;
+pub mod wasm_file;
 
 pub use state::{ProcessOptions, ProcessState, UnhandledRejections};
 

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use cap_std::fs::{OpenOptions, OpenOptionsExt as _};
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 use nodule_abi::limits::WORKER_MODULE_BYTES_MAX;
 
@@ -68,14 +67,8 @@ pub async fn compile(host: &Host, bytes: Vec<u8>) -> Result<Module> {
 pub async fn open(permissions: &Permissions, cwd: &Path, path: &str) -> Result<std::fs::File> {
     let target = permissions.check_read(path, cwd)?;
     let open = move || {
-        // Opening a pipe that nobody writes to would wait.
-        let mut options = OpenOptions::new();
-        options.read(true).custom_flags(libc::O_NONBLOCK);
-        let file = target.dir().open_with(target.relative(), &options)?.into_std();
-        match file.metadata()?.is_file() {
-            true => Ok(file),
-            false => Err(std::io::Error::other("it is no regular file")),
-        }
+        let file = target.open_regular()?;
+        file.ok_or_else(|| std::io::Error::other("it is no regular file"))
     };
     let opened = tokio::task::spawn_blocking(open)
         .await

@@ -6,7 +6,6 @@ use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use cap_std::fs::{OpenOptions, OpenOptionsExt as _};
 use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 use nodule_abi::limits::{SIDE_MODULE_BYTES_MAX, SIDE_MODULES_MAX};
 
@@ -208,18 +207,9 @@ impl Loader {
             let code = ErrorCode::from_errno(error.raw_os_error().unwrap_or(libc::EIO));
             ErrorRecord::system_path(code, "open", &text, None)
         };
-        // Opening a pipe that nobody writes to would wait.
-        let mut options = OpenOptions::new();
-        options.read(true).custom_flags(libc::O_NONBLOCK);
-        let file = checked
-            .dir()
-            .open_with(checked.relative(), &options)
-            .map_err(refused)?
-            .into_std();
+        let no_file = || ErrorRecord::system_path(ErrorCode::Einval, "open", &text, None);
+        let file = checked.open_regular().map_err(refused)?.ok_or_else(no_file)?;
         let metadata = file.metadata().map_err(refused)?;
-        if !metadata.is_file() {
-            return Err(ErrorRecord::system_path(ErrorCode::Einval, "open", &text, None).into());
-        }
         Ok(Found {
             id: FileId::of(&metadata),
             path: path.to_path_buf(),
