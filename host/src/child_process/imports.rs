@@ -12,7 +12,7 @@ use wasmtime::{Caller, Linker};
 use super::ChildProcess;
 use super::options::{Form, Request};
 use super::process::Timeout;
-use super::program::Resolved;
+use super::program::Names;
 use super::spawn::{self, Prepared};
 use super::start_failure::StartFailure;
 use super::sync::{Run, RunResult};
@@ -121,16 +121,14 @@ async fn spawn(
         signal: request.kill_signal,
         whole_tree: request.kill_tree,
     });
-    let (spawnfile, spawnargs) = Resolved::names(&request, &caller.data().process);
-    let prepared = Prepared::new(caller.data(), &request).and_then(Prepared::ready);
+    let names = Arc::new(Names::of(&request, &caller.data().process));
+    let prepared = Prepared::new(caller.data(), &request, &names).and_then(Prepared::ready);
     let answer = match prepared {
         Ok(mut prepared) => {
             let launched = park(caller, prepared.launch()).await?;
             spawn::adopt(caller.data_mut(), prepared, launched, timeout)?
         }
-        Err(failure) if failure.is_told_later() => {
-            spawn::adopt_unstarted(caller.data_mut(), failure, (spawnfile, spawnargs), &request)?
-        }
+        Err(failure) if failure.is_told_later() => spawn::adopt_unstarted(caller.data_mut(), failure, names, &request)?,
         Err(failure) => return Err(failure.thrown("spawn").into()),
     };
     for (index, pair) in (0_u32..).zip(&answer.stdio) {
@@ -162,8 +160,8 @@ async fn spawn_sync(
     };
     let state = caller.data();
     state.handles.check_room(1)?;
-    let (spawnfile, spawnargs) = Resolved::names(&request, &state.process);
-    let result = match Prepared::new(state, &request) {
+    let names = Arc::new(Names::of(&request, &state.process));
+    let result = match Prepared::new(state, &request, &names) {
         Ok(prepared) => {
             let run = Run {
                 prepared,
@@ -182,7 +180,7 @@ async fn spawn_sync(
         Ok(result) => result,
         // A mistake of the caller is thrown, also here.
         Err(StartFailure::Guest(record)) => return Err(record.into()),
-        Err(failure) => RunResult::failed(failure, &spawnfile, &spawnargs),
+        Err(failure) => RunResult::failed(failure, &names),
     };
     let encoded = value::to_vec(&result).map_err(HostError::internal)?;
     let handle = caller
@@ -208,11 +206,11 @@ fn start_error(caller: &mut Caller<'_, IsolateState>, handle: u32, buffer: Sized
 }
 
 fn start_facts(caller: &mut Caller<'_, IsolateState>, handle: u32, buffer: SizedBuffer) -> Result<()> {
-    let child = child(caller.data(), handle)?;
-    let arguments = child.spawnargs.iter().map(|word| Value::from(word.as_str()));
+    let names = &child(caller.data(), handle)?.names;
+    let arguments = names.spawnargs.iter().map(|word| Value::from(word.as_str()));
     let mut facts = Object::new();
     facts.insert("spawnargs", Value::Array(arguments.collect()));
-    facts.insert("spawnfile", child.spawnfile.as_str());
+    facts.insert("spawnfile", names.spawnfile.as_str());
     buffer.write_value(caller, &Value::Object(facts))
 }
 

@@ -33,6 +33,7 @@ mod tree;
 mod urls;
 
 pub use process::{Process, Processes};
+use program::Names;
 pub(crate) use start_record::sealed_file;
 
 /// A child as the isolate that started it has it.
@@ -42,8 +43,6 @@ pub struct ChildProcess {
     pub process: Option<Arc<Process>>,
     /// Why it was not.
     pub failure: Option<Box<ErrorRecord>>,
-    /// The file that was started.
-    pub spawnfile: String,
-    /// All its arguments.
-    pub spawnargs: Vec<String>,
+    /// What was started.
+    pub names: Arc<Names>,
 }

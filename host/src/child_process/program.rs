@@ -49,14 +49,12 @@ pub enum Program {
     Wasm(WasmChild),
 }
 
-/// A program and what is known of it before it runs.
+/// The names Node has for what is started.
 #[derive(Debug)]
-pub struct Resolved {
-    /// What is run.
-    pub program: Program,
-    /// The file that is started, as Node names it.
+pub struct Names {
+    /// The file.
     pub spawnfile: String,
-    /// All its arguments.
+    /// All its arguments, its own name first.
     pub spawnargs: Vec<String>,
 }
 
@@ -72,28 +70,36 @@ pub struct Surroundings<'a> {
     pub directory: &'a Path,
 }
 
-impl Resolved {
-    /// The names Node has for what is started.
-    pub fn names(request: &Request, process: &ProcessState) -> (String, Vec<String>) {
+impl Names {
+    /// Of what a guest asks for.
+    pub fn of(request: &Request, process: &ProcessState) -> Self {
+        let argv0 = |name: &str| request.argv0.clone().unwrap_or_else(|| name.to_owned());
         if let Some(fork) = &request.fork {
-            let exec_path = fork.exec_path.clone().unwrap_or_else(|| process.exec_path.clone());
-            let mut words = vec![request.argv0.clone().unwrap_or_else(|| exec_path.clone())];
-            words.extend(fork_exec_argv(request, process));
-            words.push(request.file.clone());
-            words.extend(request.args.iter().cloned());
-            return (exec_path, words);
+            let spawnfile = fork.exec_path.clone().unwrap_or_else(|| process.exec_path.clone());
+            let mut spawnargs = vec![argv0(&spawnfile)];
+            spawnargs.extend(fork_exec_argv(request, process));
+            spawnargs.push(request.file.clone());
+            spawnargs.extend(request.args.iter().cloned());
+            return Self { spawnfile, spawnargs };
         }
         if let Some(shell) = &request.shell {
             let mut line = vec![request.file.clone()];
             line.extend(request.args.iter().cloned());
-            let argv0 = request.argv0.clone().unwrap_or_else(|| shell.clone());
-            return (shell.clone(), vec![argv0, "-c".into(), line.join(" ")]);
+            return Self {
+                spawnfile: shell.clone(),
+                spawnargs: vec![argv0(shell), "-c".into(), line.join(" ")],
+            };
         }
-        let mut words = vec![request.argv0.clone().unwrap_or_else(|| request.file.clone())];
-        words.extend(request.args.iter().cloned());
-        (request.file.clone(), words)
+        let mut spawnargs = vec![argv0(&request.file)];
+        spawnargs.extend(request.args.iter().cloned());
+        Self {
+            spawnfile: request.file.clone(),
+            spawnargs,
+        }
     }
+}
 
+impl Program {
     /// Whether a module is run, in a host of its own.
     pub fn is_wasm(request: &Request, process: &ProcessState, permissions: &Permissions) -> bool {
         match &request.fork {
@@ -108,19 +114,14 @@ impl Resolved {
     /// A refused grant or a bad option; a program that is nowhere, as a failure of the start.
     pub fn find(
         request: &Request,
+        names: &Names,
         is_wasm: bool,
         around: &Surroundings<'_>,
     ) -> std::result::Result<Self, StartFailure> {
-        let (spawnfile, spawnargs) = Self::names(request, around.process);
-        let program = match is_wasm {
-            true => wasm(request, &spawnargs, around)?,
-            false => native(&spawnfile, &spawnargs, around)?,
-        };
-        Ok(Self {
-            program,
-            spawnfile,
-            spawnargs,
-        })
+        match is_wasm {
+            true => Ok(wasm(request, names, around)?),
+            false => native(names, around),
+        }
     }
 }
 
@@ -149,7 +150,7 @@ fn is_wasm_file(file: &str, process: &ProcessState, permissions: &Permissions) -
         }
 }
 
-fn wasm(request: &Request, spawnargs: &[String], around: &Surroundings<'_>) -> Result<Program> {
+fn wasm(request: &Request, names: &Names, around: &Surroundings<'_>) -> Result<Program> {
     let _proof = around.permissions.check_child(&request.file)?;
     let exec_argv = fork_exec_argv(request, around.process);
     check_exec_argv(&exec_argv, &around.process.exec_argv)?;
@@ -162,7 +163,7 @@ fn wasm(request: &Request, spawnargs: &[String], around: &Surroundings<'_>) -> R
     ];
     let is_fork = request.fork.is_some();
     argv.extend((!is_fork).then(|| request.file.clone()));
-    argv.extend(spawnargs.iter().skip(1).cloned());
+    argv.extend(names.spawnargs.iter().skip(1).cloned());
     Ok(Program::Wasm(WasmChild {
         module: request.file.clone(),
         args: request.args.clone(),
@@ -171,11 +172,7 @@ fn wasm(request: &Request, spawnargs: &[String], around: &Surroundings<'_>) -> R
     }))
 }
 
-fn native(
-    spawnfile: &str,
-    spawnargs: &[String],
-    around: &Surroundings<'_>,
-) -> std::result::Result<Program, StartFailure> {
+fn native(names: &Names, around: &Surroundings<'_>) -> std::result::Result<Program, StartFailure> {
     let search = around
         .env
         .iter()
@@ -183,7 +180,7 @@ fn native(
         .map_or(SEARCH_DEFAULT, |(_, value)| value.as_str());
     let found = around
         .permissions
-        .check_run(spawnfile, around.directory, OsStr::new(search));
+        .check_run(&names.spawnfile, around.directory, OsStr::new(search));
     let program = match found {
         Err(error) if error.is_code("ENOENT") => return Err(StartFailure::System(libc::ENOENT)),
         found => found?,
@@ -193,7 +190,7 @@ fn native(
     }
     Ok(Program::Native(Native {
         path: program.path().to_owned(),
-        argv: spawnargs.to_vec(),
+        argv: names.spawnargs.clone(),
     }))
 }
 

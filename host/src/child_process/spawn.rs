@@ -13,7 +13,7 @@ use nodule_abi::limits::WORKER_MODULE_BYTES_MAX;
 use super::ChildProcess;
 use super::options::Request;
 use super::process::{Reaper, Timeout, watch};
-use super::program::{Directory, Program, Resolved, Surroundings, WasmChild, c_path, c_string, c_variables};
+use super::program::{Directory, Names, Program, Surroundings, WasmChild, c_path, c_string, c_variables};
 use super::spawner::{self, Ended, Image, Started};
 use super::start_failure::StartFailure;
 use super::start_record::{Code, START_FD_VARIABLE, StartRecord};
@@ -36,15 +36,14 @@ const INHERITED_VARIABLES: [&str; 5] = ["NODULE_LOG", "NODULE_OPTIONS", "RUST_BA
 /// A start that is checked.
 #[derive(Debug)]
 pub struct Prepared {
-    /// The file that is started, as Node names it.
-    pub spawnfile: String,
-    /// All its arguments.
-    pub spawnargs: Vec<String>,
+    /// What is started.
+    pub names: Arc<Names>,
     /// The descriptors.
     pub plan: Plan,
     program: Program,
     wasm: Option<WasmParts>,
     directory: Option<OwnedFd>,
+    /// Of a program of the system; that of a module is in its record.
     env: Vec<(String, String)>,
     serialization: Serialization,
     new_session: bool,
@@ -80,12 +79,12 @@ impl Prepared {
     ///
     /// # Errors
     /// Bad options, refused grants, no room; what the system says, as a failure of the start.
-    pub fn new(state: &IsolateState, request: &Request) -> Outcome<Self> {
+    pub fn new(state: &IsolateState, request: &Request, names: &Arc<Names>) -> Outcome<Self> {
         let (process, permissions) = (&state.process, &state.permissions);
         if request.uid.is_some() || request.gid.is_some() {
             let _proof = permissions.check_sys("uid")?;
         }
-        let is_wasm = Resolved::is_wasm(request, process, permissions);
+        let is_wasm = Program::is_wasm(request, process, permissions);
         let env = request.env.clone().unwrap_or_else(|| process.env.all());
         let directory = Directory::find(request.cwd.as_deref(), !is_wasm, process, permissions)?;
         let around = Surroundings {
@@ -94,17 +93,16 @@ impl Prepared {
             env: &env,
             directory: &directory.path,
         };
-        let Resolved {
-            program,
-            spawnfile,
-            spawnargs,
-        } = Resolved::find(request, is_wasm, &around)?;
+        let program = Program::find(request, names, is_wasm, &around)?;
         let directory = directory.open()?;
         let ends_with_host = !request.detached && state.process.kills_orphans;
         let ends_with_host = request.kill_on_parent_death.unwrap_or(ends_with_host);
-        let wasm = match &program {
-            Program::Wasm(child) => Some(WasmParts::new(state, request, child, ends_with_host)?),
-            Program::Native(_) => None,
+        let (wasm, env) = match &program {
+            Program::Wasm(child) => (
+                Some(WasmParts::new(state, request, child, env, ends_with_host)?),
+                Vec::new(),
+            ),
+            Program::Native(_) => (None, env),
         };
         // Two handles a pipe, the channel, the child.
         state.handles.check_room(request.stdio.len() * 2 + 2)?;
@@ -114,8 +112,7 @@ impl Prepared {
             StartFailure::NoRoom(message)
         })?;
         Ok(Self {
-            spawnfile,
-            spawnargs,
+            names: Arc::clone(names),
             plan: Plan::make(state, &request.stdio)?,
             program,
             wasm,
@@ -192,7 +189,13 @@ impl Prepared {
 }
 
 impl WasmParts {
-    fn new(state: &IsolateState, request: &Request, child: &WasmChild, ends_with_host: bool) -> Result<Self> {
+    fn new(
+        state: &IsolateState,
+        request: &Request,
+        child: &WasmChild,
+        env: Vec<(String, String)>,
+        ends_with_host: bool,
+    ) -> Result<Self> {
         let process = &state.process;
         let mut cwd = process.cwd(&state.permissions)?;
         if let Some(wanted) = &request.cwd {
@@ -221,7 +224,7 @@ impl WasmParts {
             code: Code::Missing,
             args: child.args.clone(),
             exec_argv: child.exec_argv.clone(),
-            env: request.env.clone().unwrap_or_else(|| process.env.all()),
+            env,
             permissions: permissions.flags(),
             limits: state.limits,
             engine: state.host.options(),
@@ -338,17 +341,11 @@ pub fn adopt(
     launched: Outcome<Started>,
     timeout: Option<Timeout>,
 ) -> Result<Answer> {
-    let Prepared {
-        spawnfile,
-        spawnargs,
-        plan,
-        place,
-        ..
-    } = prepared;
+    let Prepared { names, plan, place, .. } = prepared;
     let started = match launched {
         Ok(started) => started,
         Err(failure) if failure.is_told_later() => {
-            return adopt_failed(state, failure, spawnfile, spawnargs, plan);
+            return adopt_failed(state, failure, names, plan);
         }
         Err(failure) => return Err(failure.thrown("spawn")),
     };
@@ -363,8 +360,7 @@ pub fn adopt(
         Resource::ChildProcess(ChildProcess {
             process: Some(Arc::clone(&process)),
             failure: None,
-            spawnfile,
-            spawnargs,
+            names,
         }),
         true,
     )?;
@@ -397,7 +393,7 @@ pub fn adopt(
 pub fn adopt_unstarted(
     state: &mut IsolateState,
     failure: StartFailure,
-    (spawnfile, spawnargs): (String, Vec<String>),
+    names: Arc<Names>,
     request: &Request,
 ) -> Result<Answer> {
     // Its streams exist, and end.
@@ -413,26 +409,19 @@ pub fn adopt_unstarted(
         Err(failure) if failure.is_out_of_descriptors() => (failure, Plan::without_descriptors(&request.stdio)),
         Err(failure) => return Err(failure.thrown("spawn")),
     };
-    adopt_failed(state, failure, spawnfile, spawnargs, plan)
+    adopt_failed(state, failure, names, plan)
 }
 
-fn adopt_failed(
-    state: &mut IsolateState,
-    failure: StartFailure,
-    spawnfile: String,
-    spawnargs: Vec<String>,
-    plan: Plan,
-) -> Result<Answer> {
+fn adopt_failed(state: &mut IsolateState, failure: StartFailure, names: Arc<Names>, plan: Plan) -> Result<Answer> {
     let stdio = match failure.is_out_of_descriptors() {
         true => vec![[0; 2]; plan.ends.streams.len()],
         false => stdio::insert(state, plan.ends.streams)?,
     };
-    let failure = failure.record("spawn", &spawnfile, &spawnargs);
+    let failure = failure.record("spawn", &names);
     let child = ChildProcess {
         process: None,
         failure: Some(failure),
-        spawnfile,
-        spawnargs,
+        names,
     };
     Ok(Answer {
         child: state.handles.insert(Resource::ChildProcess(child), false)?,

@@ -351,13 +351,13 @@ fn start_here(image: &Image) -> io::Result<Started> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io::Read as _;
     use std::os::fd::AsFd as _;
 
     use super::*;
 
-    fn image(program: &str, args: &[&str]) -> Image {
+    pub(in crate::child_process) fn image(program: &str, args: &[&str]) -> Image {
         let text = |text: &str| CString::new(text).unwrap();
         Image {
             program: text(program),

@@ -2,6 +2,8 @@
 
 use nodule_abi::error::{ErrorCode, ErrorRecord};
 
+use super::program::Names;
+
 /// A start that failed.
 #[derive(Debug)]
 pub enum StartFailure {
@@ -49,20 +51,20 @@ impl StartFailure {
         })
     }
 
-    /// The error, of a start of `file` by the call `syscall`; `arguments` are all it was given, its name first.
-    pub fn record(self, syscall: &str, file: &str, arguments: &[String]) -> Box<ErrorRecord> {
+    /// The error, of a start by the call `syscall`.
+    pub fn record(self, syscall: &str, names: &Names) -> Box<ErrorRecord> {
         let (errno, remark) = match self {
             Self::Guest(record) => return record,
             Self::System(errno) => (errno, String::new()),
             Self::NoRoom(why) => (libc::EAGAIN, format!(": {why}")),
         };
         let code = ErrorCode::from_errno(errno);
-        let syscall = format!("{syscall} {file}");
+        let syscall = format!("{syscall} {}", names.spawnfile);
         Box::new(ErrorRecord {
-            path: Some(file.to_owned()),
+            path: Some(names.spawnfile.clone()),
             errno: Some(-errno),
             syscall: Some(syscall.clone().into()),
-            spawnargs: Some(arguments.iter().skip(1).cloned().collect()),
+            spawnargs: Some(names.spawnargs.iter().skip(1).cloned().collect()),
             ..ErrorRecord::new(code, format!("{syscall} {code}{remark}"))
         })
     }

@@ -244,7 +244,8 @@ fn file(state: &IsolateState, path: &str, flags: FileFlags) -> Result<OwnedFd> {
     Ok(fd)
 }
 
-fn asynchronous(fd: OwnedFd) -> io::Result<UnixStream> {
+/// A parent's end of a pipe, to be read and written by a task.
+pub fn asynchronous(fd: OwnedFd) -> io::Result<UnixStream> {
     let socket = std::os::unix::net::UnixStream::from(fd);
     socket.set_nonblocking(true)?;
     UnixStream::from_std(socket)

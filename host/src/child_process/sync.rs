@@ -10,13 +10,14 @@ use nodule_abi::error::ErrorRecord;
 use nodule_abi::value::Value;
 use serde::Serialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
 use super::process::{Process, Reaper, watch};
+use super::program::Names;
 use super::spawn::Prepared;
 use super::spawner::{Ended, Started};
 use super::start_failure::StartFailure;
+use super::stdio::asynchronous;
 use super::tree;
 use crate::spawn_tied::Tied;
 
@@ -68,10 +69,10 @@ impl Drop for KillOnDrop {
 
 impl RunResult {
     /// Of a run that did not start.
-    pub fn failed(failure: StartFailure, spawnfile: &str, spawnargs: &[String]) -> Self {
+    pub fn failed(failure: StartFailure, names: &Names) -> Self {
         Self {
             output: Value::Null,
-            error: Some(failure.record(SYSCALL, spawnfile, spawnargs)),
+            error: Some(failure.record(SYSCALL, names)),
             ..Self::default()
         }
     }
@@ -139,15 +140,13 @@ impl Run {
             // The realtime ones have no names.
             Ended::Signalled(signal) => (None, Some(nodule_abi::signal::name(signal).unwrap_or("SIGRT"))),
         };
-        let Prepared {
-            spawnfile, spawnargs, ..
-        } = &self.prepared;
+        let names = &self.prepared.names;
         RunResult {
             pid,
             output: Value::Array(output),
             status,
             signal,
-            error: errno.map(|errno| StartFailure::System(errno).record(SYSCALL, spawnfile, spawnargs)),
+            error: errno.map(|errno| StartFailure::System(errno).record(SYSCALL, names)),
         }
     }
 
@@ -234,12 +233,6 @@ impl Flow {
         let read = std::mem::take(&mut *self.read.lock().unwrap_or_else(PoisonError::into_inner));
         (self.index > 0).then_some(read)
     }
-}
-
-fn asynchronous(fd: OwnedFd) -> io::Result<UnixStream> {
-    let socket = std::os::unix::net::UnixStream::from(fd);
-    socket.set_nonblocking(true)?;
-    UnixStream::from_std(socket)
 }
 
 async fn write_all(pipe: OwnedFd, input: &[u8]) -> io::Result<()> {

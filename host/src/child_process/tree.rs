@@ -136,27 +136,13 @@ impl Tree {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::CString;
-
     use super::*;
     use crate::child_process::process::watch;
-    use crate::child_process::spawner::{self, Ended, Image};
+    use crate::child_process::spawner::tests::image;
+    use crate::child_process::spawner::{self, Ended};
 
     async fn shell(script: &str) -> (std::sync::Arc<Process>, crate::child_process::process::Reaper) {
-        let words = ["/bin/sh", "-c", script].map(|word| CString::new(word).unwrap());
-        let image = Image {
-            program: words[0].clone(),
-            argv: words.to_vec(),
-            env: Vec::new(),
-            cwd: None,
-            fds: Vec::new(),
-            new_session: false,
-            uid: None,
-            gid: None,
-            dies_with_host: false,
-            ends_with_caller: false,
-        };
-        watch(spawner::start(image).await.unwrap())
+        watch(spawner::start(image("/bin/sh", &["-c", script])).await.unwrap())
     }
 
     /// The tree below, once it has `count` members.
