@@ -46,8 +46,10 @@
 
 mod abi;
 mod child_exec;
+mod child_foreign;
 mod child_kill;
 mod child_life;
+mod child_peer;
 mod child_permissions;
 mod child_spawn;
 mod child_stdio;

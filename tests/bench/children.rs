@@ -18,7 +18,8 @@ fn times(peers: &Peers, name: &'static str, words: &[&str], words_of_rivals: &[&
     before.push(&module);
     let mut samples = [Some(Vec::new()), Some(Vec::new()), Some(Vec::new())];
     for _ in 0..rounds {
-        let rival = |program: &Option<std::path::PathBuf>| Some(numbers(program.as_ref()?, &[&script], words_of_rivals));
+        let rival =
+            |program: &Option<std::path::PathBuf>| Some(numbers(program.as_ref()?, &[&script], words_of_rivals));
         let lines = [
             Some(numbers(&peers.nodule, &before, words)),
             rival(&peers.node),
@@ -44,7 +45,16 @@ pub fn children(peers: &Peers, _: &Options) -> Section {
         .row(times(peers, "spawnSync /bin/true", &["sync", "100"], &["sync", "100"], 3).at_most(0.7e-3))
         .row(times(peers, "spawn /bin/true", &["spawn", "100"], &["spawn", "100"], 3))
         .row(times(peers, "fork to exit", &["exit", "40"], &["exit", "10"], 3).at_most(6e-3))
-        .row(times(peers, "fork to first message", &["message", "40"], &["message", "10"], 3).at_most(6e-3))
+        .row(
+            times(
+                peers,
+                "fork to first message",
+                &["message", "40"],
+                &["message", "10"],
+                3,
+            )
+            .at_most(6e-3),
+        )
 }
 
 /// Messages between processes.
