@@ -1,7 +1,7 @@
 //! The examples of the README do what it says.
 
 use crate::guests::examples;
-use crate::support::guest;
+use crate::support::{guest, guest_with};
 
 /// The README shows this program and this output of it.
 fn the_readme_shows(program: &str, output: &str) {
@@ -25,6 +25,16 @@ fn main_thread_and_worker_greet_each_other_as_the_readme_shows() {
     let expected = "port2: hello, I am mainThread\nport1: hello, I am workerThread\n";
     guest(examples::WORKER_THREADS).run().success().stdout(expected);
     the_readme_shows("worker_threads", expected);
+}
+
+#[test]
+fn parent_and_child_greet_each_other_as_the_readme_shows() {
+    let expected = "child: hello, I am the parent\nparent: hello, I am the child\nparent: the child ended with 0\n";
+    guest_with(&["--allow-child"], examples::FORK)
+        .run()
+        .success()
+        .stdout(expected);
+    the_readme_shows("fork", expected);
 }
 
 #[test]

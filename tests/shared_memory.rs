@@ -195,7 +195,7 @@ fn a_robust_lock_outlives_its_holder() {
 // proves: Atomics.wait, Atomics.notify
 #[test]
 fn a_parked_thread_can_be_terminated_and_is_not_counted() {
-    threads("wait").stdout("code Some(1)\nfast true\nwoken 2\nok\nok\ncodes 0 0\n");
+    threads("wait").stdout("code Some(1)\nfast true\nok\nok\nwoken 2\ncodes 0 0\n");
 }
 
 // proves: SharedArrayBuffer, Atomics.wait, Atomics.waitAsync, Atomics.notify

@@ -39,6 +39,10 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("host/src/process/title.rs", "overwrites the argument area"),
     ("host/src/runtime/cache.rs", "maps compiled code"),
     ("host/src/runtime/module.rs", "loads compiled code"),
+    (
+        "host/src/runtime/module_handover.rs",
+        "loads code that the parent compiled",
+    ),
     ("host/src/shared_memory/mapping.rs", "maps pages at fixed addresses"),
     ("host/src/runtime/stacks.rs", "maps stacks"),
 ];

@@ -105,6 +105,13 @@ enum nodule_error {
     NODULE_ERR_WORKER_MESSAGING_SAME_THREAD = 1043,
     NODULE_ERR_WORKER_MESSAGING_TIMEOUT = 1044,
     NODULE_ERR_HEAP_PROFILE_HAVE_BEEN_STARTED = 1045,
+    NODULE_ERR_CHILD_PROCESS_IPC_REQUIRED = 1050,
+    NODULE_ERR_CHILD_PROCESS_STDIO_MAXBUFFER = 1051,
+    NODULE_ERR_CHILD_CLOSED_BEFORE_REPLY = 1052,
+    NODULE_ERR_IPC_ONE_PIPE = 1053,
+    NODULE_ERR_IPC_SYNC_FORK = 1054,
+    NODULE_ERR_INVALID_SYNC_FORK_INPUT = 1055,
+    NODULE_ERR_INVALID_HANDLE_TYPE = 1056,
     NODULE_ERR_ABI_MISMATCH = 2000,
     NODULE_ERR_HANDLE_CLOSED = 2001,
     NODULE_ERR_GUEST_PANIC = 2002,
@@ -118,6 +125,9 @@ enum nodule_error {
     NODULE_ERR_WORKER_DEADLINE = 2010,
     NODULE_ERR_WORKER_OUT_OF_FUEL = 2011,
     NODULE_ERR_WORKER_QUEUE_FULL = 2012,
+    NODULE_ERR_IPC_BACKPRESSURE = 2013,
+    NODULE_ERR_IPC_MESSAGE_TOO_LARGE = 2014,
+    NODULE_ERR_IPC_CODEC_MISMATCH = 2015,
     NODULE_ERR_INTERNAL = 2099,
 };
 
@@ -145,6 +155,12 @@ enum nodule_event_kind {
     NODULE_EVENT_LOCK_GRANTED = 30,
     NODULE_EVENT_LOCK_STOLEN = 31,
     NODULE_EVENT_WAIT_DONE = 40,
+    NODULE_EVENT_CHILD_EXIT = 50,
+    NODULE_EVENT_IPC_MESSAGE = 51,
+    NODULE_EVENT_IPC_DISCONNECT = 52,
+    NODULE_EVENT_IPC_SENT = 53,
+    NODULE_EVENT_IPC_DRAIN = 54,
+    NODULE_EVENT_IPC_ERROR = 55,
 };
 
 /* Kinds of the entries of a message's side list. */
@@ -278,6 +294,13 @@ uint32_t nodule_stdio_read(uint32_t handle, uint8_t *buf, uint32_t cap, uint32_t
  */
 __attribute__((import_module("nodule:stdio/1"), import_name("write")))
 uint32_t nodule_stdio_write(uint32_t handle, const uint8_t *bytes, uint32_t len, uint32_t *written);
+
+/*
+ * Opens the descriptor `fd` (from 3 on) that the parent process gave this one as a stream: writes the handle to
+ * read from and the handle to write to. Both go to the same descriptor. `EBADF` when there is none.
+ */
+__attribute__((import_module("nodule:stdio/1"), import_name("open")))
+uint32_t nodule_stdio_open(uint32_t fd, uint32_t *handles);
 
 /* ---- nodule:locks/1 ----
  * Web Locks: names that one isolate of the process holds, or several share. A lock is a handle; closing it
@@ -635,19 +658,6 @@ uint32_t nodule_process_get_active_resources_info(uint8_t *buf, uint32_t cap, ui
  */
 __attribute__((import_module("nodule:process/1"), import_name("get_builtin_module")))
 uint32_t nodule_process_get_builtin_module(const uint8_t *id, uint32_t id_len, uint8_t *buf, uint32_t cap, uint32_t *len);
-
-/*
- * Sends a CBOR value to the parent over the IPC channel, with the resource `handle` or 0, and writes the id
- * under which it is reported sent to `*request`. `ERR_IPC_CHANNEL_CLOSED` without a channel.
- */
-__attribute__((import_module("nodule:process/1"), import_name("send")))
-uint32_t nodule_process_send(const uint8_t *message, uint32_t message_len, uint32_t handle, uint32_t *request);
-
-/*
- * Closes the IPC channel after what is queued. `ERR_IPC_DISCONNECTED` without a channel.
- */
-__attribute__((import_module("nodule:process/1"), import_name("disconnect")))
-uint32_t nodule_process_disconnect(void);
 
 /* ---- nodule:messaging/1 ----
  * Message channels, broadcast channels and structured clones.
@@ -1016,7 +1026,8 @@ uint32_t nodule_shared_memory_unmap(uint32_t handle);
  * Waits while the cell of `bits` (32 or 64) at `address` is not notified (Node: `Atomics.wait`). Writes to
  * `*result` 0 woken, 1 the cell does not hold `expected`, 2 the time is over. `timeout_ms` may be a fraction; NaN is
  * for ever, below 0 is 0. `TypeError` outside of windows of shared buffers, `RangeError` behind the length of the
- * buffer. Parks this isolate only.
+ * buffer. Parks this isolate only. When another process has the buffer too: `ENOMEM` when too many of this process wait
+ * for such cells, `ENOSYS` before Linux 5.16.
  */
 __attribute__((import_module("nodule:shared_memory/1"), import_name("wait")))
 uint32_t nodule_shared_memory_wait(uint32_t address, uint32_t bits, uint64_t expected, double timeout_ms, uint32_t *result);
@@ -1031,7 +1042,7 @@ uint32_t nodule_shared_memory_wait_async(uint32_t address, uint32_t bits, uint64
 
 /*
  * As `wait` on a cell of 32 bits that says that the thread `owner` holds a lock; writes 4 to `*result` when that
- * thread does not run any more.
+ * thread does not run any more. `ENOTSUP` when another process has the buffer too.
  */
 __attribute__((import_module("nodule:shared_memory/1"), import_name("wait_owned")))
 uint32_t nodule_shared_memory_wait_owned(uint32_t address, uint32_t expected, uint32_t owner, double timeout_ms, uint32_t *result);
@@ -1045,7 +1056,8 @@ uint32_t nodule_shared_memory_owner_id(void);
 /*
  * Wakes up to `count` waiters on the cell at `address`, those first that waited longest, and writes
  * how many to `*woken` (Node: `Atomics.notify`). 4294967295 wakes all. Outside of windows of shared buffers there are
- * none.
+ * none. When another process has the buffer too, waiters from before it had come first, then those of all processes in
+ * the order of arrival.
  */
 __attribute__((import_module("nodule:shared_memory/1"), import_name("notify")))
 uint32_t nodule_shared_memory_notify(uint32_t address, uint32_t count, uint32_t *woken);
@@ -1094,6 +1106,127 @@ uint32_t nodule_shared_memory_array_buffer_map(uint32_t handle, uint32_t *addres
  */
 __attribute__((import_module("nodule:shared_memory/1"), import_name("array_buffer_byte_length")))
 uint32_t nodule_shared_memory_array_buffer_byte_length(uint32_t handle, uint64_t *result);
+
+/* ---- nodule:child_process/1 ----
+ * Child processes (Node: `child_process`).
+ *
+ * Options are one CBOR object with Node's names: `file`, `args`, `cwd`, `env`, `argv0`, `stdio`, `detached`, `uid`,
+ * `gid`, `serialization`, `shell`, `timeout`, `killSignal`, `windowsHide`, `windowsVerbatimArguments`; for the
+ * synchronous form `maxBuffer`; with `fork: true` (`file` is then the module) `execPath`, `execArgv`, `silent`; nodule's
+ * own are `permissions` (flags of grants to narrow to), `killOnParentDeath` and `killTree`. What is absent or undefined
+ * has Node's default. An entry of `stdio` is a word of Node's, a descriptor of the process (0 to 2, or one its own
+ * parent gave it), `{handle}` with a stream of the area `stdio`, `{file, flags}` with a path and Node's flags (`r`, `a`,
+ * `wx`…) for a file inside the grants, or null.
+ */
+
+/*
+ * Starts a process; parks the isolate until it runs or it is known that it cannot. Needs the grant `run` for a
+ * program of the system, `child` for a module. Writes 3 numbers to `result`: handle of the child; its pid, 0 when it
+ * did not start; handle of the channel to it (area `ipc`), 0 for none. Writes 2 numbers for each entry of `stdio`
+ * (3 at least) to `stdio`: handle to read from, handle to write to, 0 for none; `ERANGE` when `stdio_cap` entries
+ * cannot hold them. `ChildExit` comes once for a process that started. That it did not for `EACCES`, `EAGAIN`,
+ * `EMFILE`, `ENFILE`, `ENOENT` is no failure of this call, see `start_error`. `ERR_ACCESS_DENIED`, those of bad
+ * options, and what else the system says.
+ */
+__attribute__((import_module("nodule:child_process/1"), import_name("spawn")))
+uint32_t nodule_child_process_spawn(const uint8_t *options, uint32_t options_len, uint32_t *stdio, uint32_t stdio_cap, uint32_t *result);
+
+/*
+ * Why a child did not start, as a sized error record. `ESRCH` when it did.
+ */
+__attribute__((import_module("nodule:child_process/1"), import_name("start_error")))
+uint32_t nodule_child_process_start_error(uint32_t child, uint8_t *buf, uint32_t cap, uint32_t *len);
+
+/*
+ * What a child was started as: the sized CBOR object `{spawnfile, spawnargs}`.
+ */
+__attribute__((import_module("nodule:child_process/1"), import_name("start_facts")))
+uint32_t nodule_child_process_start_facts(uint32_t child, uint8_t *buf, uint32_t cap, uint32_t *len);
+
+/*
+ * Sends `signal` (0 tests) to the child, never to another process that got its pid. `ESRCH` when it has ended,
+ * `EINVAL`, `EPERM`.
+ */
+__attribute__((import_module("nodule:child_process/1"), import_name("kill")))
+uint32_t nodule_child_process_kill(uint32_t child, int32_t signal);
+
+/*
+ * Stops the child and all below it, sends `signal` bottom-up and lets them go on; after `grace_ms`, unless it is
+ * negative, `SIGKILL` for what is left. Parks the isolate until the signals are sent; writes how many got it.
+ */
+__attribute__((import_module("nodule:child_process/1"), import_name("kill_tree")))
+uint32_t nodule_child_process_kill_tree(uint32_t child, int32_t signal, double grace_ms, uint32_t *count);
+
+/*
+ * Runs a process to its end, with `input` as its standard input (`input_len` 0xffffffff for none), while this
+ * isolate is parked. Writes the handle of its result. What the process does is no failure of this call, nor is
+ * that it did not start.
+ */
+__attribute__((import_module("nodule:child_process/1"), import_name("spawn_sync")))
+uint32_t nodule_child_process_spawn_sync(const uint8_t *options, uint32_t options_len, const uint8_t *input, uint32_t input_len, uint32_t *result);
+
+/*
+ * The result: a sized CBOR object `{pid, output, status, signal, error}`, as Node's `spawnSync` gives it.
+ */
+__attribute__((import_module("nodule:child_process/1"), import_name("sync_result")))
+uint32_t nodule_child_process_sync_result(uint32_t result, uint8_t *buf, uint32_t cap, uint32_t *len);
+
+/* ---- nodule:ipc/1 ----
+ * Channels between processes, on Node's wire (Node: `subprocess.send`, `process.send`). The channel to a child comes
+ * from `nodule:child_process/1` `spawn`, the one to the parent is the attribute `channel` of `nodule:process/1`.
+ */
+
+/*
+ * Writes 2 numbers to `facts`: 1 while the channel is connected, else 0; its serialization (0 JSON, 1 advanced).
+ */
+__attribute__((import_module("nodule:ipc/1"), import_name("state")))
+uint32_t nodule_ipc_state(uint32_t channel, uint32_t *facts);
+
+/*
+ * Sends a message as the channel's serialization has it: JSON text without line ends, or CBOR. `resources` and
+ * `transfer` are those of `nodule:messaging/1` `post`, and for advanced channels only: shared buffers are shared
+ * with the other process, ports and ArrayBuffers move there, at most 63 in a message; `DataCloneError` for buffers that
+ * can grow and for modules. `handle` is a native handle to send along, or 0.
+ * `flags`: 1 keeps `handle` open here, 2 asks for an `IpcSent` event. Writes 2 numbers to `outcome`: the request
+ * that the event names, and 1 when the backlog is short, as Node's `send` says it. Does not wait.
+ * `ERR_IPC_CHANNEL_CLOSED`, `ERR_IPC_BACKPRESSURE` (`IpcDrain` follows), `ERR_IPC_MESSAGE_TOO_LARGE`,
+ * `ERR_INVALID_HANDLE_TYPE`, `EILSEQ` for JSON that is no UTF-8, and those of a message.
+ */
+__attribute__((import_module("nodule:ipc/1"), import_name("send")))
+uint32_t nodule_ipc_send(uint32_t channel, const uint8_t *message, uint32_t message_len, const uint32_t *resources, uint32_t resources_len, const uint32_t *transfer, uint32_t transfer_len, uint32_t handle, uint32_t flags, uint32_t *outcome);
+
+/*
+ * The oldest message, as `nodule:messaging/1` `receive`; writes the native handle that came with it, or 0.
+ * `EAGAIN` when there is none: an `IpcMessage` event follows. `ENOMEM` when buffers in it are above the limits of the isolate,
+ * `DataCloneError` when they are not what the other side said: the message is gone then.
+ */
+__attribute__((import_module("nodule:ipc/1"), import_name("receive")))
+uint32_t nodule_ipc_receive(uint32_t channel, uint8_t *buf, uint32_t cap, uint32_t *len, uint32_t *resources, uint32_t resources_cap, uint32_t *resources_len, uint32_t *handle);
+
+/*
+ * Begins delivery: `IpcMessage` comes when there are messages.
+ */
+__attribute__((import_module("nodule:ipc/1"), import_name("start")))
+uint32_t nodule_ipc_start(uint32_t channel);
+
+/*
+ * Ends delivery; messages stay queued, and the other side has to wait once the queue is full.
+ */
+__attribute__((import_module("nodule:ipc/1"), import_name("stop")))
+uint32_t nodule_ipc_stop(uint32_t channel);
+
+/*
+ * Closes the channel after what is queued; `IpcDisconnect` follows. It is not connected any more when this returns.
+ * `ERR_IPC_DISCONNECTED` when it was not before.
+ */
+__attribute__((import_module("nodule:ipc/1"), import_name("disconnect")))
+uint32_t nodule_ipc_disconnect(uint32_t channel);
+
+/*
+ * The type of a native handle as Node names it (`net.Socket`, `net.Server`, `dgram.Socket`…), as sized text.
+ */
+__attribute__((import_module("nodule:ipc/1"), import_name("handle_type")))
+uint32_t nodule_ipc_handle_type(uint32_t handle, uint8_t *buf, uint32_t cap, uint32_t *len);
 
 #ifdef __cplusplus
 }

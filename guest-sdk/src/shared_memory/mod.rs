@@ -21,6 +21,12 @@
 //! | [`Mutex`], [`RobustMutex`], [`Condvar`], [`Semaphore`], [`OnceCell`] | locks between isolates |
 //! | [`SpscRing`], [`MpmcRing`] | queues of records of a fixed size between isolates |
 //!
+//! # Between processes
+//! A buffer that cannot grow also goes to another process, over a channel with the serialization `advanced`
+//! ([`child_process`](crate::child_process)). [`Atomics`], [`Mutex`], [`Condvar`], [`Semaphore`] and the rings work there as between
+//! threads; [`RobustMutex`] and [`OnceCell`], which know threads of this process only, fail with `ENOTSUP` when they have to wait.
+//! A notification counts waiters of all processes, in the order of arrival.
+//!
 //! # When an isolate is terminated
 //! Its windows go, what it wrote stays. It runs no code on its way: a [`Mutex`] it held stays locked, a permit it took of a
 //! [`Semaphore`] stays taken, a slot of a ring that it was writing stays unfinished. [`RobustMutex`] is made for that.

@@ -10,10 +10,10 @@ use nodule_abi::event::EventRecord;
 use tokio::sync::Notify as Wake;
 use tokio_util::sync::CancellationToken;
 
-use super::native_handle::NativeHandle;
 use super::outbox::Outgoing;
+use super::resources::Descriptor;
 use super::socket::Socket;
-use super::state::{Incoming, Notify, Phase, Sent, State};
+use super::state::{Incoming, Needed, Notify, Phase, Sent, State};
 use super::warner::Warner;
 use super::wire::Serialization;
 use super::{descriptors, linger, task};
@@ -26,6 +26,8 @@ use crate::spawn_tied::Tied;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub serialization: Serialization,
+    /// It carries the messages of a port.
+    pub is_port: bool,
     state: Mutex<State>,
     /// Tells the task that something changed.
     pub changed: Wake,
@@ -85,9 +87,21 @@ impl IpcChannel {
     /// # Panics
     /// Outside of a tokio runtime with I/O.
     pub fn open(fd: OwnedFd, serialization: Serialization) -> io::Result<Self> {
+        Self::open_as(fd, serialization, false)
+    }
+
+    /// As [`Self::open`], for the messages of a port.
+    pub(super) fn open_port(fd: OwnedFd) -> io::Result<Self> {
+        let channel = Self::open_as(fd, Serialization::Advanced, true)?;
+        channel.start();
+        Ok(channel)
+    }
+
+    fn open_as(fd: OwnedFd, serialization: Serialization, is_port: bool) -> io::Result<Self> {
         let socket = Arc::new(Socket::new(fd)?);
         let shared = Arc::new(Shared {
             serialization,
+            is_port,
             state: Mutex::new(State::new(Arc::clone(&socket), serialization)),
             changed: Wake::new(),
             closed: CancellationToken::new(),
@@ -112,6 +126,21 @@ impl IpcChannel {
         self.shared.lock().phase == Phase::Open
     }
 
+    /// Whether nothing goes any way.
+    pub(super) fn is_over(&self) -> bool {
+        self.shared.lock().phase == Phase::Over
+    }
+
+    /// Whether more should wait until some of what was sent is written.
+    pub(super) fn is_backlogged(&self) -> bool {
+        self.shared.lock().outbox.is_backlogged()
+    }
+
+    /// Lets `changed` hear of messages, of room and of the end.
+    pub(super) fn watch_changes(&self, changed: Arc<Wake>) {
+        self.shared.lock().events.watch(changed);
+    }
+
     /// Follows the channel to its end.
     pub fn watch(&self) -> ChannelWatch {
         ChannelWatch {
@@ -119,21 +148,16 @@ impl IpcChannel {
         }
     }
 
-    /// Whether a message of so many bytes would be accepted now.
-    pub(super) fn check_send(&self, bytes: usize, notify: Notify) -> Result<(), ErrorCode> {
-        self.shared.lock().check_send(bytes, notify)
+    /// Whether a message of so many bytes and descriptors would be accepted now.
+    pub(super) fn check_send(&self, bytes: usize, descriptors: usize, notify: Notify) -> Result<(), ErrorCode> {
+        self.shared.lock().check_send(bytes, descriptors, notify)
     }
 
-    /// Sends the frame of a message, and a handle with it.
-    pub(super) fn send(
-        &self,
-        frame: Vec<u8>,
-        handle: Option<&NativeHandle>,
-        notify: Notify,
-    ) -> Result<Sent, ErrorCode> {
+    /// Sends the frame of a message that was admitted, and what goes with it.
+    pub(super) fn send(&self, frame: Vec<u8>, descriptors: Vec<Descriptor>, notify: Notify) -> Sent {
         let message = Outgoing {
             frame,
-            descriptors: handle.map(NativeHandle::descriptor).into_iter().collect(),
+            descriptors,
             request: None,
         };
         let mut state = self.shared.lock();
@@ -147,8 +171,8 @@ impl IpcChannel {
         sent
     }
 
-    /// Number of bytes of the oldest message, and whether a handle comes with it.
-    pub(super) fn peek(&self) -> Option<(usize, bool)> {
+    /// What the oldest message needs.
+    pub(super) fn peek(&self) -> Option<Needed> {
         self.shared.lock().peek()
     }
 

@@ -1,9 +1,12 @@
 //! What the isolate that holds a channel is told, and when. At most a few events of a channel are under way.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use nodule_abi::error::ErrorCode;
 use nodule_abi::event::{EventKind, EventRecord};
+
+use tokio::sync::Notify;
 
 use super::outbox::Completion;
 use crate::messaging::Owner;
@@ -26,6 +29,8 @@ struct Run {
 #[derive(Debug, Default)]
 pub struct Events {
     owner: Option<Owner>,
+    /// Hears of every change.
+    watcher: Option<Arc<Notify>>,
     is_started: bool,
     /// The guest was told of messages and has not found the inbox empty since.
     is_notified: bool,
@@ -56,9 +61,16 @@ impl Events {
         self.owner = Some(owner);
     }
 
+    /// `watcher` hears of every change from now on.
+    pub fn watch(&mut self, watcher: Arc<Notify>) {
+        watcher.notify_one();
+        self.watcher = Some(watcher);
+    }
+
     /// Nobody is told any more. The owner may be the last to hold its isolate: not to be dropped under a lock.
     pub fn detach(&mut self) -> Option<Owner> {
         self.results = VecDeque::new();
+        self.watcher = None;
         self.owner.take()
     }
 
@@ -122,6 +134,9 @@ impl Events {
 
     /// Gives the owner what is due: messages before their end.
     pub fn tell(&mut self, situation: Situation) {
+        if let Some(watcher) = &self.watcher {
+            watcher.notify_one();
+        }
         let Some(owner) = &self.owner else { return };
         let push = |kind, args| {
             let record = EventRecord::new(kind, owner.handle.number(), args);

@@ -1,20 +1,27 @@
 //! `nodule:ipc/1`.
 
+use std::sync::Arc;
+
 use nodule_abi::error::{ErrorCode, ErrorRecord};
 use nodule_abi::imports::ipc::{KEEP_OPEN, NOTIFY};
 use nodule_abi::imports::namespace;
+use nodule_abi::limits::IPC_DESCRIPTORS_MAX;
+use nodule_abi::resource::ResourceKind;
 use wasmtime::{Caller, Linker};
 
+use super::bridge::{Prepared, Purse};
 use super::channel::{IpcChannel, channel};
-use super::internal::is_one_value;
+use super::internal::{Envelope, Wrapping, handle_envelope, is_one_value};
 use super::native_handle::NativeHandle;
 use super::outbox::Backlog;
+use super::resources::{Descriptor, ResourceType, descriptor, type_of};
 use super::state::Notify;
 use super::wire::{self, Serialization};
 use crate::guest_memory::{self, SizedBuffer};
 use crate::handles::{Handle, Resource};
 use crate::host_error::{HostError, respond};
-use crate::messaging::arguments::{MessageArgs, MessageOut};
+use crate::messaging::Transferred;
+use crate::messaging::arguments::{Lists, MessageArgs, MessageOut};
 use crate::runtime::IsolateState;
 
 const AREA: &str = namespace::ipc;
@@ -104,29 +111,38 @@ fn send(
     }
     let notify = if flags & NOTIFY == 0 { Notify::No } else { Notify::Yes };
     let along = native_handle(caller.data(), native)?;
-    check_resources(args)?;
+    let serialization = channel(caller.data(), handle)?.serialization();
+    let parcel = Parcel::read(caller, args, serialization)?;
     let len = args.message_len as usize;
-    let target = channel(caller.data(), handle)?;
-    let serialization = target.serialization();
-    target.check_send(len, notify)?;
+    let count = usize::from(along.is_some()) + parcel.types.len();
+    channel(caller.data(), handle)?.check_send(len, count, notify)?;
     if len == 0 {
         return Err(ErrorRecord::invalid_arg_value("message", "must not be empty", "''").into());
     }
     // It lies in the memory, so it may be allocated.
     guest_memory::check_writable(caller, args.message, len)?;
-    let envelope = along.as_ref().map(|along| along.envelope(serialization));
-    let envelope = envelope.unwrap_or_default();
+    let wrapping = Wrapping {
+        native: along.as_ref().map(NativeHandle::about),
+        types: &parcel.types,
+    };
+    let is_wrapped = count > 0;
+    let envelope = match is_wrapped {
+        true => handle_envelope(serialization, wrapping),
+        false => Envelope::default(),
+    };
     let frame = wire::frame(serialization, (&envelope.before, len, &envelope.after), |message| {
         guest_memory::read_into(caller, args.message, message)?;
         check_text(serialization, message)?;
-        if along.is_some() && !is_one_value(serialization, message) {
+        if is_wrapped && !is_one_value(serialization, message) {
             let record = ErrorRecord::invalid_arg_value("message", "must be one value", "something else");
             return Err(HostError::from(record));
         }
         Ok(())
     })?;
     let frame = frame.ok_or(ErrorCode::IpcMessageTooLarge)?;
-    let sent = channel(caller.data(), handle)?.send(frame, along.as_ref(), notify)?;
+    let mut descriptors: Vec<_> = along.as_ref().map(NativeHandle::descriptor).into_iter().collect();
+    descriptors.extend(parcel.take(caller.data_mut())?);
+    let sent = channel(caller.data(), handle)?.send(frame, descriptors, notify);
     if along.is_some() && flags & KEEP_OPEN == 0 {
         drop(caller.data_mut().handles.remove(Handle::from_guest(native))?);
     }
@@ -134,13 +150,62 @@ fn send(
     write_pair(caller, outcome, [sent.request, is_short])
 }
 
-/// Nothing but bytes and a native handle goes to another process yet.
-fn check_resources(args: MessageArgs) -> Result<(), HostError> {
-    if args.resources_len == 0 && args.transfer_len == 0 {
-        return Ok(());
+/// What goes with a message besides a native handle: checked, and still the guest's.
+#[derive(Default)]
+struct Parcel {
+    lists: Lists,
+    types: Vec<ResourceType>,
+}
+
+impl Parcel {
+    fn read(caller: &mut Guest<'_>, args: MessageArgs, serialization: Serialization) -> Result<Self, HostError> {
+        if args.resources_len == 0 && args.transfer_len == 0 {
+            return Ok(Self::default());
+        }
+        if serialization == Serialization::Json {
+            let text = "Only channels with the serialization 'advanced' carry buffers and ports.";
+            return Err(ErrorRecord::new(ErrorCode::DataClone, text).into());
+        }
+        let lists = args.read_lists(caller, None)?;
+        // With a native handle.
+        if lists.resources.len() >= IPC_DESCRIPTORS_MAX {
+            let text = format!(
+                "{} resources in one message to another process; there can be {}.",
+                lists.resources.len(),
+                IPC_DESCRIPTORS_MAX - 1
+            );
+            return Err(ErrorRecord::new(ErrorCode::DataClone, text).into());
+        }
+        let handles = &caller.data().handles;
+        let types = lists.resources.iter().map(|handle| type_of(handles.get(*handle)?));
+        Ok(Self {
+            types: types.collect::<Result<_, _>>()?,
+            lists,
+        })
     }
-    let text = "Ports, buffers and modules cannot be sent to another process.";
-    Err(ErrorRecord::new(ErrorCode::DataClone, text).into())
+
+    /// Takes what moves out of the isolate: all of it, or nothing.
+    fn take(&self, state: &mut IsolateState) -> Result<Vec<Descriptor>, HostError> {
+        for handle in &self.lists.resources {
+            if let Resource::SharedBuffer(buffer) = state.handles.get(*handle)? {
+                buffer.share_elsewhere()?;
+            }
+        }
+        let count = self.types.iter().filter(|one| one.kind == ResourceKind::Port).count();
+        let bridges: Vec<_> = (0..count).map(|_| Prepared::pair()).collect::<Result<_, _>>()?;
+        let mut bridges = bridges.into_iter();
+        let taken = self.lists.take(state)?;
+        let purse = Purse::of(state);
+        let descriptors = taken.into_iter().filter_map(|resource| match resource {
+            Transferred::Port(end) => {
+                let (prepared, far) = bridges.next()?;
+                prepared.start(end, purse.clone());
+                Some(Descriptor::Plain(Arc::new(far)))
+            }
+            other => descriptor(other),
+        });
+        Ok(descriptors.collect())
+    }
 }
 
 /// One line of UTF-8 is what the other side can take apart from the next.
@@ -159,23 +224,24 @@ fn check_text(serialization: Serialization, message: &[u8]) -> Result<(), HostEr
 
 fn receive(caller: &mut Guest<'_>, handle: Handle, out: MessageOut, native_out: u32) -> Result<(), HostError> {
     guest_memory::check_writable(caller, native_out, 4)?;
-    let Some((bytes, has_handle)) = channel(caller.data(), handle)?.peek() else {
+    let Some(needed) = channel(caller.data(), handle)?.peek() else {
         return Err(ErrorCode::Eagain.into());
     };
-    out.check(caller, bytes, 0)?;
-    caller.data().handles.check_room(usize::from(has_handle))?;
+    if !needed.is_refused {
+        out.check(caller, needed.bytes, needed.resources)?;
+        let handles = needed.resources + usize::from(needed.has_handle);
+        caller.data().handles.check_room(handles)?;
+    }
     let Some(message) = channel(caller.data(), handle)?.take() else {
         return Err(ErrorCode::Eagain.into());
     };
+    let state = caller.data_mut();
+    let resources = message.along.claim(&Purse::of(state))?;
     let native = match message.handle {
-        Some(native) => caller
-            .data_mut()
-            .handles
-            .insert(Resource::NativeHandle(native), false)?
-            .number(),
+        Some(native) => state.handles.insert(Resource::NativeHandle(native), false)?.number(),
         None => 0,
     };
-    out.write(caller, &message.payload, [])?;
+    out.write(caller, &message.payload, resources)?;
     guest_memory::write_u32(caller, native_out, native)
 }
 

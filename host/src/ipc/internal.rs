@@ -8,6 +8,7 @@ use memchr::memmem;
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::resources::{ResourceType, decode_types, encode_types};
 use super::wire::{Serialization, short_frame};
 
 const PREFIX: &str = "NODE_";
@@ -20,6 +21,8 @@ const FIELD_BYTES_MAX: usize = 1024;
 pub enum Internal {
     /// A message with a handle.
     Handle(HandleMessage),
+    /// A message of a port that looks like one of these; where it lies.
+    PortMessage(Range<usize>),
     /// The handle arrived.
     Ack,
     /// The message arrived and its handle did not.
@@ -37,6 +40,8 @@ pub struct HandleMessage {
     pub key: Option<String>,
     /// `udp4` or `udp6`.
     pub dgram_type: Option<String>,
+    /// What the resources are that come besides (nodule only); nothing inside when that cannot be read.
+    pub types: Option<Option<Vec<ResourceType>>>,
     /// Where the wrapped message lies; nothing is `null`.
     pub message: Option<Range<usize>>,
 }
@@ -49,6 +54,7 @@ struct Fields<'a> {
     msg: Option<&'a [u8]>,
     key: Option<&'a [u8]>,
     dgram_type: Option<&'a [u8]>,
+    types: Option<&'a [u8]>,
 }
 
 impl<'a> Fields<'a> {
@@ -60,6 +66,7 @@ impl<'a> Fields<'a> {
             "msg" => Some(&mut self.msg),
             "key" => Some(&mut self.key),
             "dgramType" => Some(&mut self.dgram_type),
+            "types" => Some(&mut self.types),
             _ => None,
         }
     }
@@ -81,8 +88,16 @@ pub fn parse(serialization: Serialization, message: &[u8]) -> Option<Internal> {
             kind: text(fields.kind).unwrap_or_default(),
             key: text(fields.key),
             dgram_type: text(fields.dgram_type),
+            types: match serialization {
+                Serialization::Json => None,
+                Serialization::Advanced => fields.types.map(decode_types),
+            },
             message: fields.msg.and_then(|part| range_in(message, part)),
         }),
+        "NODE_PORT_MESSAGE" => {
+            let range = fields.msg.and_then(|part| range_in(message, part));
+            range.map_or(Internal::Other, Internal::PortMessage)
+        }
         "NODE_HANDLE_ACK" => Internal::Ack,
         "NODE_HANDLE_NACK" => Internal::Nack,
         _ => Internal::Other,
@@ -188,36 +203,64 @@ pub struct Envelope {
     pub after: Vec<u8>,
 }
 
+/// What `NODE_HANDLE` says besides its message.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wrapping<'a> {
+    /// The native handle: its type, `key` and `dgramType`.
+    pub native: Option<(&'a str, Option<&'a str>, Option<&'a str>)>,
+    /// The resources, over `advanced` channels.
+    pub types: &'a [ResourceType],
+}
+
 /// The parts of `NODE_HANDLE` around its message.
-pub fn handle_envelope(
-    serialization: Serialization,
-    kind: &str,
-    key: Option<&str>,
-    dgram_type: Option<&str>,
-) -> Envelope {
+pub fn handle_envelope(serialization: Serialization, Wrapping { native, types }: Wrapping<'_>) -> Envelope {
+    let (kind, key, dgram_type) = native.map_or((None, None, None), |(kind, key, dgram_type)| {
+        (Some(kind), key, dgram_type)
+    });
     let more = [("key", key), ("dgramType", dgram_type)];
     let more = more.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    let mut after = Vec::new();
-    let before = match serialization {
+    match serialization {
         Serialization::Json => {
-            for (name, value) in more {
-                after.extend_from_slice(format!(",\"{name}\":{}", quoted(value)).as_bytes());
+            let kind = kind.map_or(String::new(), |kind| format!(",\"type\":{}", quoted(kind)));
+            let more: String = more
+                .map(|(name, value)| format!(",\"{name}\":{}", quoted(value)))
+                .collect();
+            Envelope {
+                before: format!("{{\"cmd\":\"NODE_HANDLE\"{kind},\"msg\":").into_bytes(),
+                after: format!("{more}}}").into_bytes(),
             }
-            after.push(b'}');
-            format!("{{\"cmd\":\"NODE_HANDLE\",\"type\":{},\"msg\":", quoted(kind)).into_bytes()
         }
         Serialization::Advanced => {
-            let mut members = 3;
+            let mut members = 2;
+            let mut before = ["cmd", "NODE_HANDLE"].map(cbor_text).concat();
+            if let Some(kind) = kind {
+                members += 1;
+                before.extend(["type", kind].map(cbor_text).concat());
+            }
+            before.extend(cbor_text("msg"));
+            let mut after = Vec::new();
             for (name, value) in more {
                 members += 1;
-                after.extend(cbor_text(name));
-                after.extend(cbor_text(value));
+                after.extend([name, value].map(cbor_text).concat());
             }
-            let texts = ["cmd", "NODE_HANDLE", "type", kind, "msg"].map(cbor_text);
-            [vec![0xa0 + members], texts.concat()].concat()
+            if !types.is_empty() {
+                members += 1;
+                after.extend(cbor_text("types"));
+                after.extend(encode_types(types));
+            }
+            before.insert(0, 0xa0 + members);
+            Envelope { before, after }
         }
-    };
-    Envelope { before, after }
+    }
+}
+
+/// What stands around a message of a port that looks like one of ours.
+pub fn port_envelope() -> Envelope {
+    let texts = ["cmd", "NODE_PORT_MESSAGE", "msg"].map(cbor_text);
+    Envelope {
+        before: [vec![0xa2], texts.concat()].concat(),
+        after: Vec::new(),
+    }
 }
 
 /// A JSON string.
@@ -237,7 +280,8 @@ pub fn is_one_value(serialization: Serialization, message: &[u8]) -> bool {
         Serialization::Json => serde_json::from_slice::<IgnoredAny>(message).is_ok(),
         Serialization::Advanced => {
             let mut decoder = minicbor::Decoder::new(message);
-            decoder.skip().is_ok() && decoder.position() == message.len()
+            // The end of a list of any length is none.
+            message.first() != Some(&0xff) && decoder.skip().is_ok() && decoder.position() == message.len()
         }
     }
 }

@@ -14,9 +14,12 @@
 //! | `linger` | channels that nobody holds any more and that are not sent out yet |
 //! | `inherited` | the channel to the parent |
 //! | `native_handle` | sockets and servers that come and go with messages |
+//! | `resources` | buffers and ports that go to another process beside messages |
+//! | `bridge` | carries messages between a port and its other end in another process |
 //! | `warner` | warns of handles that were lost |
 //! | `imports` | what guests call |
 
+mod bridge;
 mod channel;
 mod descriptors;
 mod events;
@@ -26,6 +29,7 @@ mod internal;
 mod linger;
 mod native_handle;
 mod outbox;
+mod resources;
 mod socket;
 mod state;
 mod task;
@@ -34,6 +38,7 @@ mod tests;
 mod warner;
 mod wire;
 
+pub(crate) use bridge::finish_ports;
 pub(crate) use channel::{ChannelWatch, IpcChannel, Reference, insert};
 pub(crate) use inherited::{
     ChannelSeed, FD_VARIABLE, SERIALIZATION_VARIABLE, is_channel_variable, open_parent_channel,

@@ -5,8 +5,8 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use super::internal::{Envelope, HandleMessage, handle_envelope};
-use super::wire::Serialization;
+use super::internal::HandleMessage;
+use super::resources::Descriptor;
 
 /// What a handle is, as Node names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,13 +92,13 @@ impl NativeHandle {
     }
 
     /// Its descriptor.
-    pub(super) fn descriptor(&self) -> Arc<OwnedFd> {
-        Arc::clone(&self.fd)
+    pub(super) fn descriptor(&self) -> Descriptor {
+        Descriptor::Plain(Arc::clone(&self.fd))
     }
 
-    /// What is written around the message it goes with.
-    pub(super) fn envelope(&self, serialization: Serialization) -> Envelope {
+    /// What is said about it beside the message it goes with: type, `key`, `dgramType`.
+    pub(super) fn about(&self) -> (&'static str, Option<&str>, Option<&str>) {
         let About { kind, key, dgram_type } = &*self.about;
-        handle_envelope(serialization, kind.name(), key.as_deref(), dgram_type.as_deref())
+        (kind.name(), key.as_deref(), dgram_type.as_deref())
     }
 }

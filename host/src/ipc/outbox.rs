@@ -5,17 +5,20 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
 
 use nodule_abi::error::ErrorCode;
-use nodule_abi::limits::{IPC_BACKLOG_BYTES, IPC_QUEUE_BYTES_MAX};
+use nodule_abi::limits::{IPC_BACKLOG_BYTES, IPC_DESCRIPTORS_MAX, IPC_QUEUE_BYTES_MAX};
+
+use super::resources::Descriptor;
 
 /// How often a handle that did not arrive is sent again, as in Node.
 const REPEATS_MAX: u32 = 3;
 
 /// What a queued message costs beside its bytes.
 const MESSAGE_BYTES: usize = 96;
+
+/// Most descriptors that wait, however short their messages are.
+const DESCRIPTORS_MAX: usize = 16 * IPC_DESCRIPTORS_MAX;
 
 /// Most frames of one write.
 pub const SLICES_MAX: usize = 16;
@@ -26,7 +29,7 @@ pub struct Outgoing {
     /// The whole frame.
     pub frame: Vec<u8>,
     /// What goes along. Closed once it arrived, unless somebody else holds it too.
-    pub descriptors: Vec<Arc<OwnedFd>>,
+    pub descriptors: Vec<Descriptor>,
     /// Under which number it is reported written.
     pub request: Option<u64>,
 }
@@ -65,7 +68,7 @@ impl Entry {
         }
     }
 
-    fn descriptors(&self) -> &[Arc<OwnedFd>] {
+    fn descriptors(&self) -> &[Descriptor] {
         match self {
             Self::Answer(_) => &[],
             Self::Message(message) => &message.descriptors,
@@ -100,26 +103,35 @@ pub struct Outbox {
     repeats: u32,
     /// What the messages in both queues cost.
     cost: usize,
+    /// Descriptors of messages that did not arrive yet.
+    descriptors: usize,
     /// Bytes that are not written, of what need not wait for an answer.
     unwritten: usize,
     completions: Vec<Completion>,
 }
 
 impl Outbox {
-    /// Whether a message of so many bytes is accepted: one however long, more within the bound.
-    pub fn has_room(&self, bytes: usize) -> bool {
-        self.cost == 0 || self.cost.saturating_add(MESSAGE_BYTES + bytes) <= IPC_QUEUE_BYTES_MAX
+    /// Whether a message of so many bytes and descriptors is accepted: one however long, more within the bounds.
+    pub fn has_room(&self, bytes: usize, descriptors: usize) -> bool {
+        let fits = self.cost == 0 || self.cost.saturating_add(MESSAGE_BYTES + bytes) <= IPC_QUEUE_BYTES_MAX;
+        fits && (descriptors == 0 || self.descriptors + descriptors <= DESCRIPTORS_MAX)
     }
 
     /// Whether so much was written that who was refused may try again.
     pub fn is_half_empty(&self) -> bool {
-        self.cost <= IPC_QUEUE_BYTES_MAX / 2
+        self.cost <= IPC_QUEUE_BYTES_MAX / 2 && self.descriptors <= DESCRIPTORS_MAX / 2
+    }
+
+    /// Whether so much waits that who can wait should.
+    pub fn is_backlogged(&self) -> bool {
+        self.cost >= IPC_BACKLOG_BYTES || self.descriptors >= IPC_DESCRIPTORS_MAX
     }
 
     /// Accepts a message. Gives what Node's `send` returns: whether the backlog is short, or, behind a handle, whether
     /// this is the first that waits.
     pub fn push(&mut self, message: Outgoing) -> Backlog {
         self.cost += message.cost();
+        self.descriptors += message.descriptors.len();
         if self.is_handle_out {
             self.held.push_back(message);
             return Backlog::short_if(self.held.len() == 1);
@@ -149,7 +161,7 @@ impl Outbox {
     }
 
     /// Collects what the next write is made of; gives how many slices and what goes with the first byte.
-    pub fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> (usize, &'a [Arc<OwnedFd>]) {
+    pub fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> (usize, &'a [Descriptor]) {
         let Some(first) = self.ready.front() else {
             return (0, &[]);
         };
@@ -209,6 +221,7 @@ impl Outbox {
     pub fn acknowledged(&mut self) -> Answered {
         match self.unanswered.take() {
             Some(message) => {
+                self.descriptors -= message.descriptors.len();
                 drop(message);
                 self.release();
                 Answered::Settled
@@ -228,6 +241,7 @@ impl Outbox {
             self.make_ready(message);
             return Answered::Settled;
         }
+        self.descriptors -= message.descriptors.len();
         drop(message);
         self.release();
         Answered::Lost
@@ -250,6 +264,7 @@ impl Outbox {
             return;
         };
         self.cost -= message.cost();
+        self.descriptors -= message.descriptors.len();
         self.unwritten = self.unwritten.saturating_sub(message.frame.len());
         self.completions.extend(message.request.map(|request| Completion {
             request,
@@ -258,6 +273,14 @@ impl Outbox {
         if message.has_handle() {
             self.release();
         }
+    }
+
+    /// What was accepted already cannot be sent.
+    pub fn refuse(&mut self, message: Outgoing, error: ErrorCode) {
+        self.completions.extend(message.request.map(|request| Completion {
+            request,
+            error: Some(error),
+        }));
     }
 
     /// Gives everything up; the copies of handles are closed.

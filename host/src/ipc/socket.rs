@@ -2,8 +2,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::sync::Arc;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nodule_abi::limits::IPC_DESCRIPTORS_MAX;
 use rustix::io::{Errno, FdFlags};
@@ -45,16 +44,15 @@ impl Socket {
     }
 
     /// Writes what fits; `descriptors` go with the first byte.
-    pub fn send(&self, bytes: &[IoSlice<'_>], descriptors: &[Arc<OwnedFd>]) -> Result<usize, Errno> {
+    pub fn send(&self, bytes: &[IoSlice<'_>], descriptors: &[BorrowedFd<'_>]) -> Result<usize, Errno> {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(|fd| fd.as_fd()).collect();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(IPC_DESCRIPTORS_MAX))];
         loop {
             let sent = match bytes {
-                [bytes] if borrowed.is_empty() => rustix::net::send(&self.0, bytes, flags),
+                [bytes] if descriptors.is_empty() => rustix::net::send(&self.0, bytes, flags),
                 _ => {
                     let mut control = SendAncillaryBuffer::new(&mut space);
-                    if !borrowed.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&borrowed)) {
+                    if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
                         return Err(Errno::INVAL);
                     }
                     rustix::net::sendmsg(&self.0, bytes, &mut control, flags)

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use super::events::{Events, Situation};
 use super::internal::command;
 use super::native_handle::NativeHandle;
 use super::outbox::{Answered, Backlog, Outbox, Outgoing, SLICES_MAX};
+use super::resources::Along;
 use super::socket::Socket;
 use super::wire::{Payload, Serialization};
 
@@ -36,8 +38,26 @@ const DRAIN_SLACK_BYTES: usize = 64 * 1024;
 pub struct Incoming {
     /// JSON text or a CBOR item.
     pub payload: Payload,
-    /// What came with it.
+    /// The native handle that came with it.
     pub handle: Option<NativeHandle>,
+    /// The resources that came with it.
+    pub along: Along,
+}
+
+impl Incoming {
+    fn descriptors(&self) -> usize {
+        usize::from(self.handle.is_some()) + self.along.count()
+    }
+}
+
+/// What a guest needs to fetch a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needed {
+    pub bytes: usize,
+    pub resources: usize,
+    pub has_handle: bool,
+    /// There is an error instead of the message.
+    pub is_refused: bool,
 }
 
 /// What the other side wants.
@@ -143,12 +163,12 @@ impl State {
         }
     }
 
-    /// Whether a message of so many bytes would be accepted now. If not for room, an event tells of it.
-    pub fn check_send(&mut self, bytes: usize, notify: Notify) -> Result<(), ErrorCode> {
+    /// Whether a message of so many bytes and descriptors would be accepted now. If not for room, an event tells of it.
+    pub fn check_send(&mut self, bytes: usize, descriptors: usize, notify: Notify) -> Result<(), ErrorCode> {
         if self.phase != Phase::Open {
             return Err(ErrorCode::IpcChannelClosed);
         }
-        let has_room = self.outbox.has_room(bytes) && (notify == Notify::No || self.events.has_room());
+        let has_room = self.outbox.has_room(bytes, descriptors) && (notify == Notify::No || self.events.has_room());
         if !has_room {
             self.events.wants_drain();
             return Err(ErrorCode::IpcBackpressure);
@@ -156,18 +176,24 @@ impl State {
         Ok(())
     }
 
-    /// Sends a message, at once when nothing is before it. What is left is the task's.
-    pub fn send(&mut self, mut message: Outgoing, notify: Notify) -> Result<Sent, ErrorCode> {
-        self.check_send(message.frame.len(), notify)?;
+    /// Sends a message that [`Self::check_send`] admitted, at once when nothing is before it. What is left is the task's. What
+    /// moved with it is gone for the sender: when the channel was closed meanwhile, it is a message that is not written.
+    pub fn send(&mut self, mut message: Outgoing, notify: Notify) -> Sent {
         let mut request = 0;
         if notify == Notify::Yes {
             self.last_request += 1;
             message.request = Some(self.last_request);
             request = u32::try_from(self.last_request & u64::from(u32::MAX)).unwrap_or(0);
         }
-        let backlog = self.outbox.push(message);
+        let backlog = match self.phase {
+            Phase::Open => self.outbox.push(message),
+            Phase::Broken | Phase::Closing | Phase::Over => {
+                self.outbox.refuse(message, ErrorCode::IpcChannelClosed);
+                Backlog::Long
+            }
+        };
         self.flush();
-        Ok(Sent { request, backlog })
+        Sent { request, backlog }
     }
 
     /// Writes what can be written now.
@@ -182,13 +208,14 @@ impl State {
             let slices = slices.get(..count).unwrap_or_default();
             let wanted: usize = slices.iter().map(|slice| slice.len()).sum();
             let has_descriptors = !descriptors.is_empty();
-            match socket.send(slices, descriptors) {
+            let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+            match socket.send(slices, &descriptors) {
                 Ok(bytes) => {
                     self.outbox.wrote(bytes);
                     self.has_progressed();
                     budget = budget.saturating_sub(bytes);
-                    // It took a part, so it is full.
-                    self.is_blocked = bytes < wanted || budget == 0;
+                    // It took a part, so it is full. Once all is written nobody would wait for room.
+                    self.is_blocked = bytes < wanted || (budget == 0 && !self.outbox.is_written_out());
                 }
                 Err(Errno::WOULDBLOCK) => self.is_blocked = true,
                 // Too many descriptors are on their way already, or this one cannot be.
@@ -264,7 +291,7 @@ impl State {
 
     fn deliver(&mut self, message: Incoming) {
         self.inbox_bytes += MESSAGE_BYTES + message.payload.len();
-        self.inbox_handles += usize::from(message.handle.is_some());
+        self.inbox_handles += message.descriptors();
         self.inbox.push_back(message);
     }
 
@@ -307,20 +334,25 @@ impl State {
         }
     }
 
-    /// Number of bytes of the oldest message, and whether a handle comes with it.
-    pub fn peek(&mut self) -> Option<(usize, bool)> {
+    /// What the oldest message needs.
+    pub fn peek(&mut self) -> Option<Needed> {
         if self.inbox.is_empty() {
             self.events.found_empty();
         }
         let message = self.inbox.front()?;
-        Some((message.payload.len(), message.handle.is_some()))
+        Some(Needed {
+            bytes: message.payload.len(),
+            resources: message.along.count(),
+            has_handle: message.handle.is_some(),
+            is_refused: matches!(message.along, Along::Refused(_)),
+        })
     }
 
     /// Takes the oldest message; gives also whether the task has to be woken to read on.
     pub fn take(&mut self) -> Option<(Incoming, bool)> {
         let message = self.inbox.pop_front()?;
         self.inbox_bytes -= MESSAGE_BYTES + message.payload.len();
-        self.inbox_handles -= usize::from(message.handle.is_some());
+        self.inbox_handles -= message.descriptors();
         let is_roomy = self.inbox_bytes <= self.inbox_bound() / 2 && self.inbox_handles <= IPC_DESCRIPTORS_MAX / 2;
         Some((message, self.is_paused && is_roomy))
     }

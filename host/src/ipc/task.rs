@@ -10,6 +10,7 @@ use tokio::io::unix::AsyncFd;
 use super::channel::Shared;
 use super::internal::{HandleMessage, Internal, parse};
 use super::native_handle::NativeHandle;
+use super::resources::Along;
 use super::socket::Socket;
 use super::state::{Incoming, Plan, Step};
 use super::wire::{Framer, Payload, Serialization, WireError};
@@ -35,7 +36,7 @@ pub(super) fn run(shared: Arc<Shared>, socket: AsyncFd<Arc<Socket>>) -> impl Fut
 }
 
 async fn serve(shared: &Shared, socket: AsyncFd<Arc<Socket>>) {
-    let mut reader = Reader::new(shared.serialization);
+    let mut reader = Reader::new(shared.serialization, shared.is_port);
     let mut writable: Option<AsyncFd<OwnedFd>> = None;
     loop {
         let plan = shared.lock().plan(reader.framer.is_mid_message());
@@ -120,16 +121,19 @@ enum Found {
 struct Reader {
     framer: Framer,
     serialization: Serialization,
+    /// It is the channel of a port.
+    is_port: bool,
     /// What came with a frame that is not complete yet.
     descriptors: Vec<OwnedFd>,
     steps: Vec<Step>,
 }
 
 impl Reader {
-    fn new(serialization: Serialization) -> Self {
+    fn new(serialization: Serialization, is_port: bool) -> Self {
         Self {
             framer: Framer::new(serialization),
             serialization,
+            is_port,
             descriptors: Vec::new(),
             steps: Vec::new(),
         }
@@ -178,14 +182,20 @@ impl Reader {
     fn take_messages(&mut self) -> Result<(), WireError> {
         while let Some(payload) = self.framer.next()? {
             let step = match parse(self.serialization, &payload) {
-                None => Step::Message(Incoming { payload, handle: None }),
-                Some(Internal::Handle(about)) => match self.take_handle(payload, about) {
-                    Some(step) => step,
-                    None => continue,
-                },
+                None => Step::Message(Incoming {
+                    payload,
+                    handle: None,
+                    along: Along::Nothing,
+                }),
+                Some(Internal::PortMessage(range)) if self.is_port => Step::Message(Incoming {
+                    payload: payload.part(range),
+                    handle: None,
+                    along: Along::Nothing,
+                }),
+                Some(Internal::Handle(about)) => self.take_handle(payload, about),
                 Some(Internal::Ack) => Step::Acknowledged,
                 Some(Internal::Nack) => Step::Refused,
-                Some(Internal::Other) => continue,
+                Some(Internal::Other | Internal::PortMessage(_)) => continue,
             };
             self.steps.push(step);
         }
@@ -193,17 +203,23 @@ impl Reader {
     }
 
     /// The message in a `NODE_HANDLE`.
-    fn take_handle(&mut self, payload: Payload, mut about: HandleMessage) -> Option<Step> {
+    fn take_handle(&mut self, payload: Payload, mut about: HandleMessage) -> Step {
         let mut descriptors = std::mem::take(&mut self.descriptors).into_iter();
-        let Some(fd) = descriptors.next() else {
-            return Some(Step::WithoutHandle);
-        };
+        if descriptors.len() == 0 {
+            return Step::WithoutHandle;
+        }
+        let types = about.types.take();
+        let has_native = types.is_none() || !about.kind.is_empty();
+        let native = if has_native { descriptors.next() } else { None };
         let payload = match about.message.take() {
             Some(range) => payload.part(range),
             None => Payload::from(null(self.serialization)),
         };
-        let handle = NativeHandle::received(fd, about);
-        Some(Step::WithHandle(Incoming { payload, handle }))
+        Step::WithHandle(Incoming {
+            payload,
+            handle: native.and_then(|fd| NativeHandle::received(fd, about)),
+            along: types.map_or(Along::Nothing, |types| Along::check(types, descriptors)),
+        })
     }
 }
 

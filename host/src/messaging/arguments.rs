@@ -28,20 +28,31 @@ pub(crate) struct MessageArgs {
 #[derive(Debug)]
 pub(crate) struct Draft {
     bytes: MessageBytes,
-    resources: Vec<Handle>,
+    lists: Lists,
+}
+
+/// What a message carries and what moves with it: checked, and still the guest's.
+#[derive(Debug, Default)]
+pub(crate) struct Lists {
+    /// The side list.
+    pub resources: Vec<Handle>,
     list: Vec<Handle>,
+}
+
+impl Lists {
+    /// Takes what moves out of the isolate; gives the resources, in order.
+    pub fn take(&self, state: &mut IsolateState) -> Result<Vec<Transferred>, HostError> {
+        if self.resources.is_empty() && self.list.is_empty() {
+            return Ok(Vec::new());
+        }
+        transfer::take(state, &self.resources, &self.list)
+    }
 }
 
 impl MessageArgs {
     /// Reads the message and checks what it carries. `source` is the sending port.
     pub fn read(self, caller: &mut Caller<'_, IsolateState>, source: Option<Handle>) -> Result<Draft, HostError> {
-        let list = read_handles(caller, self.transfer, self.transfer_len)?;
-        let resources = read_handles(caller, self.resources, self.resources_len)?;
-        let state = caller.data();
-        if !list.is_empty() {
-            transfer::check_list(state, source, &list)?;
-        }
-        transfer::check_resources(state, &resources, &list)?;
+        let lists = self.read_lists(caller, source)?;
         if self.message_len as usize > QUEUE_BYTES_MAX {
             return Err(queue_full("the message is larger than any receiver's queue").into());
         }
@@ -51,31 +62,38 @@ impl MessageArgs {
             Some(bytes) => bytes,
             None => guest_memory::read_shared(caller, self.message, self.message_len)?.into(),
         };
-        Ok(Draft { bytes, resources, list })
+        Ok(Draft { bytes, lists })
+    }
+
+    /// Reads and checks what the message carries.
+    pub fn read_lists(self, caller: &mut Caller<'_, IsolateState>, source: Option<Handle>) -> Result<Lists, HostError> {
+        let list = read_handles(caller, self.transfer, self.transfer_len)?;
+        let resources = read_handles(caller, self.resources, self.resources_len)?;
+        let state = caller.data();
+        if !list.is_empty() {
+            transfer::check_list(state, source, &list)?;
+        }
+        transfer::check_resources(state, &resources, &list)?;
+        Ok(Lists { resources, list })
     }
 }
 
 impl Draft {
     /// What moves with it.
     pub fn list(&self) -> &[Handle] {
-        &self.list
+        &self.lists.list
     }
 
     /// What the message will cost.
     pub fn cost(&self) -> usize {
-        cost(self.bytes.len(), self.resources.len())
+        cost(self.bytes.len(), self.lists.resources.len())
     }
 
     /// Takes the resources out of the isolate.
     pub fn into_message(self, state: &mut IsolateState) -> Result<Message, HostError> {
-        let resources = if self.resources.is_empty() && self.list.is_empty() {
-            Vec::new()
-        } else {
-            transfer::take(state, &self.resources, &self.list)?
-        };
         Ok(Message {
+            resources: self.lists.take(state)?,
             bytes: self.bytes,
-            resources,
         })
     }
 }

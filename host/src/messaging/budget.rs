@@ -97,7 +97,10 @@ impl QueueBudget {
     pub fn close_all(&self) {
         let channels = std::mem::take(&mut self.lock().list);
         for channel in channels.into_values().filter_map(|channel| channel.upgrade()) {
-            channel.abandon();
+            // Its bridge ends by itself, when it has sent what is queued.
+            if !channel.is_bridged() {
+                channel.abandon();
+            }
         }
     }
 

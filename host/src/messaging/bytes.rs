@@ -51,6 +51,19 @@ impl From<Arc<[u8]>> for MessageBytes {
     }
 }
 
+impl From<&[u8]> for MessageBytes {
+    fn from(bytes: &[u8]) -> Self {
+        let fill = |place: &mut [u8]| {
+            place.copy_from_slice(bytes);
+            Ok::<_, ()>(())
+        };
+        match Self::short(bytes.len(), fill) {
+            Ok(Some(short)) => short,
+            Ok(None) | Err(()) => Self::Long(bytes.into()),
+        }
+    }
+}
+
 impl fmt::Debug for MessageBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes", self.len())

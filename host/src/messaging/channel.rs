@@ -78,6 +78,8 @@ pub struct Inbox {
     pub is_drain_pending: bool,
     /// Somebody waits on `arrived`.
     pub is_waited_for: bool,
+    /// Hears of every change: what carries the messages of this end to another process.
+    pub bridge: Option<Arc<Notify>>,
 }
 
 impl Inbox {
@@ -86,7 +88,8 @@ impl Inbox {
         self.used_bytes >= bytes || self.used_messages >= QUEUE_HIGH_MESSAGES
     }
 
-    fn bound(&self, bytes: usize) -> usize {
+    /// As much of `bytes` as the owner's own bound allows.
+    pub fn bound(&self, bytes: usize) -> usize {
         let own = self.owner.as_ref().and_then(|owner| owner.queue_bytes_max);
         own.map_or(bytes, |own| own.min(bytes))
     }
@@ -119,6 +122,9 @@ impl Inbox {
 
     /// Gives the owner the events that are due.
     pub fn tell(&mut self) {
+        if let Some(bridge) = &self.bridge {
+            bridge.notify_one();
+        }
         let Some(owner) = &self.owner else { return };
         if self.is_started && !self.is_notified && self.used_messages > 0 {
             self.is_notified = true;
@@ -307,6 +313,7 @@ impl Channel {
         let mut inbox = self.inbox(side);
         inbox.is_closed = true;
         let owner = inbox.owner.take();
+        inbox.bridge = None;
         let messages = std::mem::take(&mut inbox.messages);
         self.budget.remove_carriers(std::mem::take(&mut inbox.carriers));
         let all = batch.iter().chain(&messages);
@@ -315,6 +322,13 @@ impl Channel {
         drop(inbox);
         drop(owner);
         discard(batch.into_iter().chain(messages));
+    }
+
+    /// Whether one of its ends is in another process.
+    pub fn is_bridged(&self) -> bool {
+        [Side::First, Side::Second]
+            .into_iter()
+            .any(|side| self.inbox(side).bridge.is_some())
     }
 
     /// Empties a channel that nobody can reach any more.

@@ -34,8 +34,9 @@ mod tests;
 mod transfer;
 
 pub(crate) use budget::{Account, Charge, Charged, QueueBudget};
+pub(crate) use channel::Refusal;
 pub(crate) use message::{Message, Transferred};
-pub(crate) use port::{PortEnd, entangle};
+pub(crate) use port::{PortEnd, entangle, entangle_in};
 pub(crate) use transfer::{admit, own_port};
 
 /// What messaging keeps for one isolate.

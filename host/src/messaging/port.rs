@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, MutexGuard};
 
 use nodule_abi::event::{EventKind, EventRecord};
+use nodule_abi::limits::{IPC_DESCRIPTORS_MAX, QUEUE_BYTES_MAX};
+use tokio::sync::Notify;
 
 use super::channel::{Channel, Inbox, Place, Posted, Refusal, Side};
-use super::message::Message;
-use super::{Account, Owner};
+use super::message::{Message, cost};
+use super::{Account, Owner, QueueBudget};
 use crate::runtime::IsolateGroup;
 
 /// What a receiver takes out of the queue at once.
@@ -29,7 +31,11 @@ pub struct PortEnd {
 
 /// The two ends of a new channel of a process.
 pub fn entangle(group: &IsolateGroup) -> [PortEnd; 2] {
-    let budget = &group.queues;
+    entangle_in(&group.queues)
+}
+
+/// The two ends of a new channel of the process with these queues.
+pub fn entangle_in(budget: &Arc<QueueBudget>) -> [PortEnd; 2] {
     let channel = Arc::new_cyclic(|channel| Channel {
         queues: Default::default(),
         budget: Arc::clone(budget),
@@ -74,6 +80,20 @@ impl PortEnd {
             to,
             cost: if is_admitted { cost } else { 0 },
         })
+    }
+
+    /// It belongs to no isolate, but to what carries its messages to another process and hears of every change.
+    pub fn bridge(&mut self, payer: Arc<Account>, changed: Arc<Notify>) {
+        self.payer = Some(payer);
+        let mut inbox = self.inbox();
+        inbox.bridge = Some(changed);
+        inbox.tell();
+    }
+
+    /// Most bytes of one message from another process that the other end takes.
+    pub fn peer_bytes_max(&self) -> usize {
+        let bound = self.channel.inbox(self.side.other()).bound(QUEUE_BYTES_MAX);
+        bound.saturating_sub(cost(0, IPC_DESCRIPTORS_MAX))
     }
 
     /// The number of its channel.

@@ -240,7 +240,7 @@ fn features() -> Value {
         ("require_module", false),
         ("typescript", false),
         ("shared_buffer", true),
-        ("handle_passing", false),
+        ("handle_passing", true),
         ("threads", true),
     ];
     Value::Object(list.into_iter().collect::<Object>())

@@ -40,6 +40,7 @@ mod linker;
 mod metered;
 pub(crate) mod module;
 mod module_error;
+mod module_handover;
 mod plugin;
 pub(crate) mod room;
 mod snapshot;

@@ -48,9 +48,7 @@ impl Room {
         let (mut room, mut max) = (self, max);
         loop {
             let add = |running: usize| (running < max).then(|| running + 1);
-            if let Err(running) = room.running.fetch_update(Ordering::AcqRel, Ordering::Acquire, add) {
-                return Err(running);
-            }
+            room.running.fetch_update(Ordering::AcqRel, Ordering::Acquire, add)?;
             place.counted.push(Arc::clone(&room.running));
             match &room.above {
                 Some(above) => (room, max) = (&above.room, above.max),

@@ -23,6 +23,14 @@ impl ArrayPages {
         })
     }
 
+    /// Those of another process.
+    pub(super) fn of_pages(pages: Pages, byte_length: u64) -> Self {
+        Self {
+            pages: Arc::new(pages),
+            byte_length,
+        }
+    }
+
     /// The length.
     pub fn byte_length(&self) -> u64 {
         self.byte_length

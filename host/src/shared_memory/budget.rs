@@ -1,4 +1,5 @@
-//! What all isolates of the host together may use of bounded things of the system: memory maps and descriptors.
+//! What all isolates of the host together may use of bounded things of the system: memory maps, descriptors,
+//! threads.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,9 +26,12 @@ static FILES: LazyLock<Gauge> = LazyLock::new(|| {
     Gauge::new(files.unwrap_or(usize::MAX) / 2)
 });
 
+/// Threads of the host that wait on cells which other processes have too.
+static WAITS: Gauge = Gauge::new(256);
+
 /// Counts uses up to a bound.
 #[derive(Debug)]
-pub(super) struct Gauge {
+pub(crate) struct Gauge {
     max: usize,
     used: AtomicUsize,
 }
@@ -54,7 +58,7 @@ impl Gauge {
 
 /// One use; it ends with this value.
 #[derive(Debug)]
-pub(super) struct Permit(&'static Gauge);
+pub(crate) struct Permit(&'static Gauge);
 
 impl Drop for Permit {
     fn drop(&mut self) {
@@ -67,9 +71,14 @@ pub(super) fn window() -> Result<Permit> {
     WINDOWS.take("windows of shared memory")
 }
 
+/// One more wait on a cell that another process has too. `ENOMEM` when there are too many.
+pub(super) fn wait() -> Result<Permit> {
+    WAITS.take("waits on cells that other processes share")
+}
+
 /// One more descriptor. `ENOMEM` when there is none.
-pub(super) fn file() -> Result<Permit> {
-    FILES.take("shared buffers")
+pub(crate) fn file() -> Result<Permit> {
+    FILES.take("buffers and ports with a descriptor")
 }
 
 #[cfg(test)]

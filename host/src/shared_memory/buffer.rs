@@ -1,11 +1,13 @@
 //! Shared buffers.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use nodule_abi::atomic::NOT_GROWABLE;
-use nodule_abi::error::Result;
+use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 
+use super::foreign;
+use super::mapping::View;
 use super::pages::{Account, Pages, range_error, type_error};
 use super::waiters::Waiters;
 
@@ -17,6 +19,16 @@ pub struct SharedBuffer {
     max_byte_length: u64,
     growable: bool,
     waiters: Waiters,
+    /// How the host sees the cells, once that is needed.
+    view: OnceLock<View>,
+}
+
+impl Drop for SharedBuffer {
+    fn drop(&mut self) {
+        if self.waiters.is_elsewhere() {
+            foreign::forget(&self.pages);
+        }
+    }
 }
 
 impl SharedBuffer {
@@ -34,7 +46,41 @@ impl SharedBuffer {
             max_byte_length,
             growable,
             waiters: Waiters::default(),
+            view: OnceLock::new(),
         }))
+    }
+
+    /// The buffer of pages that another process has too.
+    pub(super) fn of_pages(pages: Pages, byte_length: u64) -> Arc<Self> {
+        Arc::new(Self {
+            pages,
+            byte_length: AtomicU64::new(byte_length),
+            max_byte_length: byte_length,
+            growable: false,
+            waiters: Waiters::elsewhere(),
+            view: OnceLock::new(),
+        })
+    }
+
+    /// Another process is about to have it too: from now on those that wait for its cells wait where that one can wake
+    /// them. `ENOMEM` when too many do already.
+    pub fn share_elsewhere(self: &Arc<Self>) -> Result<()> {
+        if self.waiters.is_elsewhere() {
+            return Ok(());
+        }
+        self.view()?;
+        foreign::remember(self)
+            .map_err(|error| ErrorRecord::system(ErrorCode::from_errno(error.raw_os_error()), "fstat"))?;
+        Waiters::share_elsewhere(self)
+    }
+
+    /// How the host sees its cells.
+    pub(super) fn view(&self) -> Result<&View> {
+        if let Some(view) = self.view.get() {
+            return Ok(view);
+        }
+        let view = View::new(&self.pages)?;
+        Ok(self.view.get_or_init(|| view))
     }
 
     /// Its pages.

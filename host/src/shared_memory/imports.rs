@@ -10,6 +10,7 @@ use wasmtime::{Caller, Linker};
 
 use super::array_buffer::ArrayPages;
 use super::buffer::SharedBuffer;
+use super::futex::Expected;
 use super::pages::{range_error, type_error};
 use super::waiters::{EventWait, ParkedWait};
 use super::window::Backing;
@@ -300,6 +301,15 @@ fn holds(cell: &guest_memory::Cell, expected: u64) -> bool {
     cell.load() == cell.truncate(expected)
 }
 
+/// A cell in its buffer, and what it is expected to hold.
+fn of_cell(cell: &guest_memory::Cell, offset: u64, bits: u32, expected: u64) -> Expected {
+    Expected {
+        offset,
+        bits,
+        value: cell.truncate(expected),
+    }
+}
+
 async fn wait(
     caller: &mut Caller<'_, IsolateState>,
     (address, bits, expected): (u32, u32, u64),
@@ -310,19 +320,18 @@ async fn wait(
     let (buffer, offset) = waitable(caller, address, bits)?;
     let wait = {
         let cell = guest_memory::cell(caller, address, bits)?;
-        ParkedWait::start(&buffer, offset, || holds(&cell, expected))
+        ParkedWait::start(&buffer, of_cell(&cell, offset, bits, expected), || {
+            holds(&cell, expected)
+        })?
     };
     let result = match wait {
         None => WaitResult::NotEqual,
         Some(mut wait) => match deadline(timeout_ms) {
-            None => {
-                park(caller, &mut wait).await?;
-                WaitResult::Woken
-            }
+            None => park(caller, &mut wait).await??,
             Some(deadline) => {
                 let timed = tokio::time::timeout_at(deadline.into(), &mut wait);
                 match park(caller, timed).await? {
-                    Ok(()) => WaitResult::Woken,
+                    Ok(ended) => ended?,
                     Err(_) => wait.give_up(WaitResult::TimedOut),
                 }
             }
@@ -358,16 +367,21 @@ fn wait_async(
     let wait = {
         let cell = guest_memory::cell(caller, address, bits)?;
         let isolate = &caller.data().shared;
-        EventWait::start(&buffer, offset, || holds(&cell, expected), isolate, handle, deadline)
+        let expecting = of_cell(&cell, offset, bits, expected);
+        EventWait::start(&buffer, expecting, || holds(&cell, expected), isolate, handle, deadline)
     };
     let handles = &mut caller.data_mut().handles;
     let result = match wait {
-        Some(wait) => {
+        Err(error) => {
+            handles.remove(handle)?;
+            return Err(error.into());
+        }
+        Ok(Some(wait)) => {
             *handles.get_mut(handle)? = Resource::Wait(Some(wait));
             guest_memory::write_u32(caller, handle_out, handle.number())?;
             WaitResult::Pending
         }
-        None => {
+        Ok(None) => {
             handles.remove(handle)?;
             WaitResult::NotEqual
         }
@@ -384,10 +398,15 @@ async fn wait_owned(
 ) -> Result<()> {
     guest_memory::check_writable(caller, out, 4)?;
     let (buffer, offset) = waitable(caller, address, 32)?;
+    if buffer.waiters().is_elsewhere() {
+        let text = "locks that know their owner work within one process; another one has this buffer too";
+        return Err(ErrorRecord::new(ErrorCode::Enotsup, text).into());
+    }
     let owner = caller.data().shared.group.thread(ThreadId::from_guest(owner));
     let wait = {
         let cell = guest_memory::cell(caller, address, 32)?;
-        ParkedWait::start(&buffer, offset, || holds(&cell, u64::from(expected)))
+        let expected = u64::from(expected);
+        ParkedWait::start(&buffer, of_cell(&cell, offset, 32, expected), || holds(&cell, expected))?
     };
     let result = match (wait, owner) {
         (None, _) => WaitResult::NotEqual,
@@ -403,14 +422,14 @@ async fn wait_owned(
             let ended = async {
                 tokio::select! {
                     biased;
-                    () = &mut wait => WaitResult::Woken,
-                    () = owner.gone.cancelled() => WaitResult::OwnerDead,
-                    () = over => WaitResult::TimedOut,
+                    ended = &mut wait => ended,
+                    () = owner.gone.cancelled() => Ok(WaitResult::OwnerDead),
+                    () = over => Ok(WaitResult::TimedOut),
                 }
             };
-            match park(caller, ended).await? {
-                WaitResult::Woken => WaitResult::Woken,
-                other => wait.give_up(other),
+            match park(caller, ended).await?? {
+                other @ (WaitResult::OwnerDead | WaitResult::TimedOut) => wait.give_up(other),
+                ended => ended,
             }
         }
     };
@@ -422,7 +441,7 @@ fn notify(caller: &mut Caller<'_, IsolateState>, address: u32, count: u32, out: 
     // Aligned as the smallest cell that can be waited on, and inside of the memory.
     guest_memory::cell(caller, address, 32)?;
     let woken = match caller.data().shared_memory.windows.find(address) {
-        Some((buffer, offset)) => buffer.waiters().notify(offset, count),
+        Some((buffer, offset)) => buffer.notify(offset, count),
         None => 0,
     };
     guest_memory::write_u32(caller, out, woken)

@@ -1,6 +1,9 @@
 //! The system calls behind windows: pages of a memfd mapped over linear memory, and zero pages over these.
 #![allow(unsafe_code, reason = "maps pages at fixed addresses")]
 
+use std::sync::atomic::AtomicU32;
+
+use nodule_abi::error::{ErrorCode, ErrorRecord, Result};
 use rustix::mm::{MapFlags, MremapFlags, ProtFlags};
 use wasmtime::{AsContext, Memory};
 
@@ -222,4 +225,58 @@ impl Drop for Parked {
     fn drop(&mut self) {
         unmap(self.start, self.bytes);
     }
+}
+
+/// Pages as the host itself sees them, for as long as this lives: it looks at single words only, atomically.
+#[derive(Debug)]
+pub(super) struct View {
+    start: usize,
+    bytes: usize,
+    _permit: Permit,
+}
+
+impl View {
+    /// Of all of the pages. `ENOMEM` when there are too many maps, or what the system says.
+    pub fn new(pages: &Pages) -> Result<Self> {
+        let permit = budget::window()?;
+        let bytes = pages.count() as usize * PAGE;
+        // SAFETY: a new map at an address of the system's choice, of a file that cannot shrink.
+        let mapped = unsafe {
+            rustix::mm::mmap(
+                std::ptr::null_mut(),
+                bytes,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED,
+                pages.file(),
+                0,
+            )
+        };
+        let start = mapped.map_err(refused)?.expose_provenance();
+        Ok(Self {
+            start,
+            bytes,
+            _permit: permit,
+        })
+    }
+
+    /// The word at an offset that is a multiple of 4.
+    pub fn word(&self, offset: u64) -> Option<&AtomicU32> {
+        let offset = usize::try_from(offset).ok()?;
+        let is_inside = offset.is_multiple_of(4) && offset.checked_add(4)? <= self.bytes;
+        let pointer = std::ptr::with_exposed_provenance_mut(self.start + offset);
+        // SAFETY: aligned, inside of the map, which lives as long as the reference; all others change it atomically, or they
+        // are guests, whose plain stores are as atomic on the machines there are.
+        is_inside.then(|| unsafe { AtomicU32::from_ptr(pointer) })
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        unmap(self.start, self.bytes);
+    }
+}
+
+fn refused(error: rustix::io::Errno) -> ErrorRecord {
+    let text = format!("the system refused to map a shared buffer: {error}");
+    ErrorRecord::new(ErrorCode::Enomem, text)
 }

@@ -6,6 +6,8 @@
 //! | `buffer` | shared buffers and their length |
 //! | `window`, `mapping` | ranges of a linear memory that show the pages of a buffer; the system calls |
 //! | `waiters` | wait and notify |
+//! | `futex` | the same between processes |
+//! | `foreign` | pages that came from another process |
 //! | `array_buffer` | ArrayBuffers whose pages move to the receiver |
 //! | `budget` | what the whole process may use |
 //! | `imports` | what guests call |
@@ -25,6 +27,8 @@ use crate::runtime::{IsolateState, Limits};
 pub mod array_buffer;
 mod budget;
 pub mod buffer;
+mod foreign;
+mod futex;
 pub mod imports;
 mod mapping;
 pub mod pages;
@@ -32,7 +36,9 @@ pub mod waiters;
 pub mod window;
 
 pub use array_buffer::ArrayPages;
+pub(crate) use budget::{Permit as FilePermit, file as file_permit};
 pub use buffer::SharedBuffer;
+pub use foreign::ForeignPages;
 
 use mapping::Linear;
 use pages::{Account, PAGE_BYTES, PagesId};

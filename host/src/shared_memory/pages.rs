@@ -14,6 +14,9 @@ use super::mapping::Parked;
 /// Size of a page of wasm memory.
 pub const PAGE_BYTES: u64 = 64 * 1024;
 
+/// What cannot happen to the file behind pages.
+pub(super) const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
+
 /// Identifies pages within the host process. Never reused.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct PagesId(u64);
@@ -128,6 +131,18 @@ impl Pages {
         })
     }
 
+    /// Those of a file that was checked.
+    pub(super) fn of_file(file: OwnedFd, count: u32, account: &Arc<Account>) -> Result<Self> {
+        Ok(Self {
+            id: PagesId::next(),
+            _charge: account.charge(u64::from(count) * PAGE_BYTES)?,
+            _permit: budget::file()?,
+            file,
+            count,
+            parked: Mutex::default(),
+        })
+    }
+
     /// Which pages these are.
     pub fn id(&self) -> PagesId {
         self.id
@@ -162,7 +177,7 @@ fn memfd(bytes: u64) -> rustix::io::Result<OwnedFd> {
         result => result?,
     };
     rustix::fs::ftruncate(&file, bytes)?;
-    rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    rustix::fs::fcntl_add_seals(&file, SEALS)?;
     Ok(file)
 }
 

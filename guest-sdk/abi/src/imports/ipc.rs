@@ -21,14 +21,16 @@ abi! {
         fn state(channel: u32, facts: *mut u32) -> u32;
         /// Sends a message as the channel's serialization has it: JSON text without line ends, or CBOR. `resources` and
         /// `transfer` are those of `nodule:messaging/1` `post`, and for advanced channels only: shared buffers are shared
-        /// with the other process, ports and ArrayBuffers move there. `handle` is a native handle to send along, or 0.
+        /// with the other process, ports and ArrayBuffers move there, at most 63 in a message; `DataCloneError` for buffers that
+        /// can grow and for modules. `handle` is a native handle to send along, or 0.
         /// `flags`: 1 keeps `handle` open here, 2 asks for an `IpcSent` event. Writes 2 numbers to `outcome`: the request
         /// that the event names, and 1 when the backlog is short, as Node's `send` says it. Does not wait.
         /// `ERR_IPC_CHANNEL_CLOSED`, `ERR_IPC_BACKPRESSURE` (`IpcDrain` follows), `ERR_IPC_MESSAGE_TOO_LARGE`,
         /// `ERR_INVALID_HANDLE_TYPE`, `EILSEQ` for JSON that is no UTF-8, and those of a message.
         fn send(channel: u32, message: *const u8, message_len: u32, resources: *const u32, resources_len: u32, transfer: *const u32, transfer_len: u32, handle: u32, flags: u32, outcome: *mut u32) -> u32;
         /// The oldest message, as `nodule:messaging/1` `receive`; writes the native handle that came with it, or 0.
-        /// `EAGAIN` when there is none: an `IpcMessage` event follows.
+        /// `EAGAIN` when there is none: an `IpcMessage` event follows. `ENOMEM` when buffers in it are above the limits of the isolate,
+        /// `DataCloneError` when they are not what the other side said: the message is gone then.
         fn receive(channel: u32, buf: *mut u8, cap: u32, len: *mut u32, resources: *mut u32, resources_cap: u32, resources_len: *mut u32, handle: *mut u32) -> u32;
         /// Begins delivery: `IpcMessage` comes when there are messages.
         fn start(channel: u32) -> u32;

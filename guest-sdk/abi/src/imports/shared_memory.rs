@@ -32,20 +32,22 @@ abi! {
         /// Waits while the cell of `bits` (32 or 64) at `address` is not notified (Node: `Atomics.wait`). Writes to
         /// `*result` 0 woken, 1 the cell does not hold `expected`, 2 the time is over. `timeout_ms` may be a fraction; NaN is
         /// for ever, below 0 is 0. `TypeError` outside of windows of shared buffers, `RangeError` behind the length of the
-        /// buffer. Parks this isolate only.
+        /// buffer. Parks this isolate only. When another process has the buffer too: `ENOMEM` when too many of this process wait
+        /// for such cells, `ENOSYS` before Linux 5.16.
         fn wait(address: u32, bits: u32, expected: u64, timeout_ms: f64, result: *mut u32) -> u32;
         /// As `wait`, without waiting: writes 3 to `*result` and a handle to `*handle`, which gets one event of kind
         /// `WaitDone`, when the cell holds `expected`. The guest closes the handle; closing it earlier ends the wait.
         /// It keeps the isolate alive when the time is finite. `EMFILE` when the handle limit is reached.
         fn wait_async(address: u32, bits: u32, expected: u64, timeout_ms: f64, result: *mut u32, handle: *mut u32) -> u32;
         /// As `wait` on a cell of 32 bits that says that the thread `owner` holds a lock; writes 4 to `*result` when that
-        /// thread does not run any more.
+        /// thread does not run any more. `ENOTSUP` when another process has the buffer too.
         fn wait_owned(address: u32, expected: u32, owner: u32, timeout_ms: f64, result: *mut u32) -> u32;
         /// The number of this thread, which says in a lock word who holds it; 0 is the main thread.
         fn owner_id() -> u32;
         /// Wakes up to `count` waiters on the cell at `address`, those first that waited longest, and writes
         /// how many to `*woken` (Node: `Atomics.notify`). 4294967295 wakes all. Outside of windows of shared buffers there are
-        /// none.
+        /// none. When another process has the buffer too, waiters from before it had come first, then those of all processes in
+        /// the order of arrival.
         fn notify(address: u32, count: u32, woken: *mut u32) -> u32;
         /// Reads the cell of `bits` (8, 16, 32, 64) at `address`, for guests without atomic instructions.
         fn load(address: u32, bits: u32, result: *mut u64) -> u32;

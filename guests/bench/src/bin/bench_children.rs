@@ -22,7 +22,7 @@ async fn main() -> Result<()> {
     let word = |at: usize| arguments.get(at).map_or("", String::as_str);
     let number = |at: usize| word(at).parse::<u32>().unwrap_or(1);
     match word(0) {
-        CHILD => return as_child(word(1)),
+        CHILD => as_child(word(1)),
         "sync" => (0..number(1)).try_for_each(|_| spawn_sync()),
         "spawn" => repeat(number(1), spawn).await,
         "exit" => repeat(number(1), fork_to_exit).await,

@@ -38,6 +38,13 @@ async fn child(request: &Request) -> Result<()> {
             });
             process::on_disconnect(|| println!("child disconnect {:?}", process::connected()));
         }
+        "count" => {
+            let counter = Counter::default();
+            process::on_message(move |_: Value| {
+                process::send(&counter.next()).unwrap();
+            });
+            process::on_disconnect(|| println!("child disconnect {:?}", process::connected()));
+        }
         "last_words" => {
             send_all(number(3), number(4))?;
             match request.word(2) {
@@ -177,8 +184,11 @@ async fn pressure(child: &ChildProcess) -> Result<()> {
     println!("asked to stop {asked_to_stop}, sent some {}", sent > 0);
     println!("refused {}", refusal.code().unwrap_or("-"));
     let (counter, hang_up) = (Counter::default(), child.clone());
-    child.on_message(move |_: String| {
-        if counter.next() == sent {
+    child.on_message(move |number: u64| {
+        if number != counter.next() {
+            println!("out of order {number}");
+        }
+        if number == sent {
             println!("all came back");
             hang_up.disconnect().unwrap();
         }
@@ -326,7 +336,7 @@ async fn parent(request: &Request) -> Result<()> {
             Ok(())
         }
         "big" => big(&echo_child()?, request.word(1).parse()?).await,
-        "pressure" => pressure(&echo_child()?).await,
+        "pressure" => pressure(&fork(&["count"], request)?).await,
         "unref" => {
             let child = echo_child()?;
             child.unref();

@@ -196,8 +196,10 @@ async fn waiters_end(buffer: &SharedBuffer) -> Result<()> {
     let begin = Instant::now();
     println!("code {:?}", workers[0].terminate().await);
     println!("fast {}", begin.elapsed() < Duration::from_secs(1));
-    println!("woken {}", Atomics::notify(buffer.as_u32(), COUNTER / 4, Atomics::ALL)?);
-    println!("codes {} {}", workers[1].join().await, workers[2].join().await);
+    let woken = Atomics::notify(buffer.as_u32(), COUNTER / 4, Atomics::ALL)?;
+    let codes = (workers[1].join().await, workers[2].join().await);
+    println!("woken {woken}");
+    println!("codes {} {}", codes.0, codes.1);
     Ok(())
 }
 

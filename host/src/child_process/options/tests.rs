@@ -1,3 +1,5 @@
+//! What is accepted, and what Node says of the rest.
+
 use nodule_abi::value::{Object, Value};
 
 use super::*;
@@ -23,11 +25,15 @@ fn list(values: Vec<Value>) -> Value {
     Value::Array(values)
 }
 
+type Mistake = (Value, &'static str, &'static str);
+
+fn number() -> Value {
+    Value::Number(5.0)
+}
+
 /// Code and message of what Node 20 says, observed.
-#[test]
-fn mistakes_are_told_in_the_words_of_node() {
-    let number = || Value::Number(5.0);
-    let cases: Vec<(Value, &str, &str)> = vec![
+fn mistakes_of_types() -> Vec<Mistake> {
+    vec![
         (
             object(&[("file", number())]),
             "ERR_INVALID_ARG_TYPE",
@@ -83,6 +89,11 @@ fn mistakes_are_told_in_the_words_of_node() {
             "ERR_INVALID_ARG_TYPE",
             "The \"options.shell\" property must be one of type boolean or string. Received type number (5)",
         ),
+    ]
+}
+
+fn mistakes_of_values() -> Vec<Mistake> {
+    vec![
         (
             with("timeout", -1.0),
             "ERR_OUT_OF_RANGE",
@@ -153,7 +164,12 @@ fn mistakes_are_told_in_the_words_of_node() {
             "ERR_CHILD_PROCESS_IPC_REQUIRED",
             "Forked processes must have an IPC channel, missing value 'ipc' in options.stdio",
         ),
-    ];
+    ]
+}
+
+#[test]
+fn mistakes_are_told_in_the_words_of_node() {
+    let cases = mistakes_of_types().into_iter().chain(mistakes_of_values());
     for (options, code, message) in cases {
         let error = read(&options).unwrap_err();
         assert_eq!(

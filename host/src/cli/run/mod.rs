@@ -17,7 +17,7 @@ use super::error::CliError;
 use super::progress::Progress;
 use super::size;
 use crate::exit_code::ExitCode;
-use crate::ipc::{ChannelSeed, finish_sends};
+use crate::ipc::{ChannelSeed, finish_ports, finish_sends};
 use crate::permissions::Permissions;
 use crate::process::ProcessOptions;
 use crate::runtime::{ExitStatus, Host, IsolateBuilder, IsolateRole, Limits, Module, ModuleError};
@@ -287,7 +287,11 @@ fn run_to_end(isolate: IsolateBuilder, threads: usize, ends_with: Option<u32>) -
             Some(parent) => child::join_with_parent(isolate, parent).await,
             None => isolate.join().await,
         };
-        tokio::join!(finish_writes(FINISH_WRITES_LIMIT), finish_sends());
+        let finish_messages = async {
+            finish_ports().await;
+            finish_sends().await;
+        };
+        tokio::join!(finish_writes(FINISH_WRITES_LIMIT), finish_messages);
         Ok(status)
     });
     // A thread may wait in a read of stdin that never returns.

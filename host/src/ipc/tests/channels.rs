@@ -12,6 +12,31 @@ use super::super::state::Notify;
 use super::super::wire::Serialization;
 use super::{against, pair};
 
+/// A reader that is as fast as the writer lets one write take more than the share of a call.
+#[tokio::test]
+async fn a_message_that_was_written_at_once_does_not_hold_up_the_next() {
+    let (side, mut other) = against(Serialization::Advanced);
+    let message = vec![0x58; 3 << 20];
+    let total = 200 * (message.len() + 7);
+    let reader = tokio::task::spawn_blocking(move || {
+        let mut bytes = vec![0; 1 << 20];
+        let mut read = 0;
+        while read < total {
+            match other.read(&mut bytes) {
+                Ok(0) | Err(_) => break,
+                Ok(count) => read += count,
+            }
+        }
+        read
+    });
+    for _ in 0..200 {
+        while side.send(&message).is_err() {
+            tokio::time::sleep(Duration::from_micros(50)).await;
+        }
+    }
+    assert_eq!(reader.await.unwrap(), total);
+}
+
 #[tokio::test]
 async fn messages_arrive_in_order_in_both_serializations() {
     for serialization in [Serialization::Json, Serialization::Advanced] {

@@ -1,6 +1,6 @@
 //! Frames in any pieces, and what the hosts tell each other.
 
-use super::super::internal::{Internal, command, handle_envelope, is_one_value, parse};
+use super::super::internal::{Internal, Wrapping, command, handle_envelope, is_one_value, parse};
 use super::super::wire::{Framer, Serialization, WireError, frame};
 
 const BOTH: [Serialization; 2] = [Serialization::Json, Serialization::Advanced];
@@ -213,6 +213,7 @@ fn kind_of(text: &str) -> Option<&'static str> {
         Internal::Handle(_) => "handle",
         Internal::Ack => "ack",
         Internal::Nack => "nack",
+        Internal::PortMessage(_) => "port message",
         Internal::Other => "other",
     })
 }
@@ -259,7 +260,8 @@ fn what_is_written_around_a_handle_is_read_again() {
         };
         for kind in texts {
             for (key, dgram_type) in [(None, None), (Some(texts[1]), Some("udp6"))] {
-                let envelope = handle_envelope(serialization, kind, key, dgram_type);
+                let native = Some((kind, key, dgram_type));
+                let envelope = handle_envelope(serialization, Wrapping { native, types: &[] });
                 let whole = [&envelope.before[..], message, &envelope.after].concat();
                 let Some(Internal::Handle(about)) = parse(serialization, &whole) else {
                     panic!("{serialization:?} {kind}");

@@ -1,7 +1,7 @@
 //! Handles beside messages: order, answers, what gets lost on the way.
 
 use std::io::{Read as _, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -74,8 +74,8 @@ async fn the_wire_of_a_handle_is_that_of_node() {
     assert!(socket.receive(&mut bytes).is_err(), "the rest waits");
     // The other side sends one at the same time; its answer does not wait.
     let theirs = b"{\"cmd\":\"NODE_HANDLE\",\"type\":\"net.Native\",\"msg\":\"m\"}\n";
-    let fd = std::sync::Arc::new(OwnedFd::from(sockets().0));
-    socket.send(&[std::io::IoSlice::new(theirs)], &[fd]).unwrap();
+    let fd = OwnedFd::from(sockets().0);
+    socket.send(&[std::io::IoSlice::new(theirs)], &[fd.as_fd()]).unwrap();
     let got = side.incoming().await;
     assert_eq!(
         (&got.payload[..], got.handle.unwrap().kind().name()),
@@ -109,9 +109,8 @@ async fn a_handle_of_an_unknown_type_is_closed_and_its_message_arrives() {
     let (mine, mut end) = sockets();
     let socket = Socket::new(other.into()).unwrap();
     let text = b"{\"cmd\":\"NODE_HANDLE\",\"type\":\"net.Unheard\"}\n";
-    socket
-        .send(&[std::io::IoSlice::new(text)], &[std::sync::Arc::new(mine.into())])
-        .unwrap();
+    socket.send(&[std::io::IoSlice::new(text)], &[mine.as_fd()]).unwrap();
+    drop(mine);
     let got = side.incoming().await;
     assert!(got.handle.is_none());
     assert_eq!(&got.payload[..], b"null");
@@ -132,7 +131,7 @@ async fn lossy(from: &Socket, to: &Socket, lost: impl Fn(usize) -> bool) {
                 continue;
             }
         };
-        let mut descriptors: Vec<_> = received.descriptors.into_iter().map(std::sync::Arc::new).collect();
+        let mut descriptors = received.descriptors;
         if !descriptors.is_empty() {
             count += 1;
             if lost(count) {
@@ -141,7 +140,8 @@ async fn lossy(from: &Socket, to: &Socket, lost: impl Fn(usize) -> bool) {
         }
         let mut rest = &bytes[..received.bytes];
         while !rest.is_empty() {
-            match to.send(&[std::io::IoSlice::new(rest)], &descriptors) {
+            let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+            match to.send(&[std::io::IoSlice::new(rest)], &borrowed) {
                 Ok(len) => {
                     rest = &rest[len..];
                     descriptors.clear();

@@ -1,8 +1,7 @@
 //! Other sides that break the rules.
 
 use std::io::{IoSlice, Read as _, Write as _};
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use nodule_abi::error::ErrorCode;
@@ -98,9 +97,7 @@ async fn descriptors_that_belong_to_no_message_are_closed() {
     for _ in 0..100 {
         let (mine, end) = sockets();
         ends.push(end);
-        socket
-            .send(&[IoSlice::new(b"1\n")], &[Arc::new(OwnedFd::from(mine))])
-            .unwrap();
+        socket.send(&[IoSlice::new(b"1\n")], &[mine.as_fd()]).unwrap();
     }
     for _ in 0..100 {
         assert!(side.incoming().await.handle.is_none());
@@ -123,8 +120,8 @@ async fn handles_that_nobody_takes_are_bounded() {
     let mut quiet = 0;
     // As fast as it answers, and faster.
     while quiet < 20 && sent < 10_000 {
-        let fd = Arc::new(OwnedFd::from(sockets().0));
-        match socket.send(&[IoSlice::new(text)], &[fd]) {
+        let fd = sockets().0;
+        match socket.send(&[IoSlice::new(text)], &[fd.as_fd()]) {
             Ok(_) => (sent, quiet) = (sent + 1, 0),
             Err(_) => {
                 quiet += 1;

@@ -7,6 +7,8 @@ mod guests;
 mod handles;
 mod hostile;
 mod outbox;
+mod ports;
+mod resources;
 
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
@@ -18,7 +20,7 @@ use nodule_abi::error::ErrorCode;
 use nodule_abi::event::{EventKind, EventRecord};
 
 use super::channel::IpcChannel;
-use super::internal::Envelope;
+use super::internal::{Envelope, Wrapping, handle_envelope};
 use super::native_handle::NativeHandle;
 use super::state::{Incoming, Notify, Sent};
 use super::wire::{Serialization, frame};
@@ -71,13 +73,17 @@ impl Side {
     ) -> Result<Sent, ErrorCode> {
         let serialization = self.channel.serialization();
         let message = message.as_ref();
-        let Envelope { before, after } = handle.map(|handle| handle.envelope(serialization)).unwrap_or_default();
+        let native = handle.map(NativeHandle::about);
+        let wrap = |_: &_| handle_envelope(serialization, Wrapping { native, types: &[] });
+        let Envelope { before, after } = handle.map(wrap).unwrap_or_default();
         let fill = |bytes: &mut [u8]| {
             bytes.copy_from_slice(message);
             Ok::<_, ()>(())
         };
         let frame = frame(serialization, (&before, message.len(), &after), fill);
-        self.channel.send(frame.unwrap().unwrap(), handle, notify)
+        let descriptors: Vec<_> = handle.map(NativeHandle::descriptor).into_iter().collect();
+        self.channel.check_send(message.len(), descriptors.len(), notify)?;
+        Ok(self.channel.send(frame.unwrap().unwrap(), descriptors, notify))
     }
 
     /// Takes the events that are there.

@@ -7,6 +7,7 @@ use nodule_abi::error::ErrorCode;
 use nodule_abi::limits::{IPC_BACKLOG_BYTES, IPC_QUEUE_BYTES_MAX};
 
 use super::super::outbox::{Answered, Backlog, Completion, Outbox, Outgoing, SLICES_MAX};
+use super::super::resources::Descriptor;
 use super::sockets;
 
 fn plain(text: &str) -> Outgoing {
@@ -18,7 +19,7 @@ fn plain(text: &str) -> Outgoing {
 
 fn with_handle(text: &str) -> Outgoing {
     Outgoing {
-        descriptors: vec![Arc::new(sockets().0.into())],
+        descriptors: vec![Descriptor::Plain(Arc::new(sockets().0.into()))],
         ..plain(text)
     }
 }
@@ -83,7 +84,10 @@ fn a_handle_holds_everything_back_but_answers() {
 fn a_handle_that_does_not_arrive_is_sent_four_times() {
     let mut outbox = Outbox::default();
     let handle = with_handle("H");
-    let copy = Arc::downgrade(&handle.descriptors[0]);
+    let Descriptor::Plain(fd) = &handle.descriptors[0] else {
+        panic!("a socket")
+    };
+    let copy = Arc::downgrade(fd);
     outbox.push(handle);
     outbox.push(plain("a"));
     for answer in [Answered::Settled, Answered::Settled, Answered::Settled, Answered::Lost] {
@@ -166,13 +170,13 @@ fn a_handle_the_system_refuses_is_given_up_alone() {
 #[test]
 fn the_queue_is_bounded_and_one_message_may_be_larger() {
     let mut outbox = Outbox::default();
-    assert!(outbox.has_room(IPC_QUEUE_BYTES_MAX * 3));
+    assert!(outbox.has_room(IPC_QUEUE_BYTES_MAX * 3, 0));
     outbox.push(plain(&"x".repeat(IPC_QUEUE_BYTES_MAX * 3)));
-    assert!(!outbox.has_room(1) && !outbox.is_half_empty());
+    assert!(!outbox.has_room(1, 0) && !outbox.is_half_empty());
     write_all(&mut outbox);
-    assert!(outbox.has_room(IPC_QUEUE_BYTES_MAX * 3) && outbox.is_half_empty());
+    assert!(outbox.has_room(IPC_QUEUE_BYTES_MAX * 3, 0) && outbox.is_half_empty());
     let mut accepted = 0;
-    while outbox.has_room(0) {
+    while outbox.has_room(0, 0) {
         outbox.push(plain(""));
         accepted += 1;
     }
@@ -184,7 +188,7 @@ fn the_queue_is_bounded_and_one_message_may_be_larger() {
     let mut outbox = Outbox::default();
     outbox.push(with_handle("H"));
     outbox.push(plain(&"x".repeat(IPC_QUEUE_BYTES_MAX)));
-    assert!(!outbox.has_room(1));
+    assert!(!outbox.has_room(1, 0));
 }
 
 #[test]

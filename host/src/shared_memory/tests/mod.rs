@@ -9,6 +9,7 @@ use crate::handles::Resource;
 use crate::{Host, IsolateBuilder, Limits, Module, Plugin};
 
 mod arrays;
+mod elsewhere;
 mod hazards;
 mod waits;
 mod windows;

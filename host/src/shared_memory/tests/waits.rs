@@ -117,7 +117,7 @@ async fn a_terminated_waiter_is_not_counted() {
     until_waiting(&shared, 1).await;
     terminate.cancel();
     assert!(waiting.await.unwrap().unwrap_err().contains("terminated"));
-    assert_eq!(shared.waiters().notify(0, u32::MAX), 0);
+    assert_eq!(shared.notify(0, u32::MAX), 0);
     assert_eq!(Arc::strong_count(&shared), 1, "the isolate let go of it");
 }
 
@@ -152,7 +152,7 @@ async fn asynchronous_waits_end_by_events() {
     assert_eq!(shared.waiters().len(), 0);
     guest.call("wait_async", start(0, 1e9)).await.unwrap();
     drop(guest);
-    assert_eq!(shared.waiters().notify(0, 1), 0);
+    assert_eq!(shared.notify(0, 1), 0);
 }
 
 #[tokio::test]
