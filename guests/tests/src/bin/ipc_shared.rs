@@ -225,7 +225,10 @@ fn refused(child: &ChildProcess) -> Result<()> {
             Err(error) => println!("{}", fields(error)),
         }
     }
-    child.disconnect()
+    // The child answers what was sent.
+    let hang_up = child.clone();
+    child.on_message(move |_: Note| hang_up.disconnect().unwrap());
+    Ok(())
 }
 
 /// Buffers are sent until none is left over in either process.
