@@ -1,8 +1,13 @@
 //! Channels to a peer that is this test, or a program that keeps to nothing; what a channel survives.
 
-use std::io::{Read as _, Write as _};
+use std::io::{IoSlice, Read as _, Write as _};
+use std::mem::MaybeUninit;
+use std::net::TcpListener;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
+
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 use crate::guests::tests;
 use crate::support::{Cmd, Run, Running, guest, guest_with};
@@ -123,6 +128,17 @@ impl Peer {
 
     fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.socket.write_all(bytes.as_ref()).unwrap();
+    }
+
+    /// Sends a line with a descriptor on its first byte.
+    fn send_with(&mut self, line: &str, fd: BorrowedFd<'_>) {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let fds = [fd];
+        assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
+        let bytes = [IoSlice::new(line.as_bytes())];
+        let sent = sendmsg(&self.socket, &bytes, &mut control, SendFlags::empty()).unwrap();
+        assert_eq!(sent, line.len());
     }
 
     fn line(&mut self) -> String {
@@ -380,4 +396,38 @@ fn a_child_that_keeps_to_nothing_loses_its_channel() {
     let running = command.arg(format!("execArgv=[-c,{script}]")).start();
     let output = running.wait_for_stdout("close 3 null\n");
     assert_eq!(output, format!("spawn\nmessage Number(1.0)\n{end}"));
+}
+
+// proves: child_process.handle.nack
+#[test]
+fn a_handle_that_is_lost_is_sent_three_times_more_and_then_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let sent = "{\"cmd\":\"NODE_HANDLE\",\"type\":\"net.Server\",\"msg\":\"m\"}\n";
+    for lost in 0..5 {
+        let mut peer = Peer::json();
+        peer.send_with(sent, listener.as_fd());
+        assert_eq!(peer.line(), "{\"cmd\":\"NODE_HANDLE_ACK\"}");
+        // It comes back; what is read here has no descriptors.
+        let back: serde_json::Value = serde_json::from_str(&peer.line()).unwrap();
+        assert_eq!(back["cmd"], "NODE_HANDLE");
+        assert_eq!(back["type"], "net.Server");
+        assert_eq!(back["msg"]["echo"], "m");
+        // Nothing overtakes it.
+        peer.send("5\n");
+        for _ in 0..lost.min(3) {
+            peer.send("{\"cmd\":\"NODE_HANDLE_NACK\"}\n");
+            let again: serde_json::Value = serde_json::from_str(&peer.line()).unwrap();
+            assert_eq!(again, back);
+        }
+        let is_given_up = lost > 3;
+        let answer = if is_given_up { "NACK" } else { "ACK" };
+        peer.send(format!("{{\"cmd\":\"NODE_HANDLE_{answer}\"}}\n"));
+        assert_eq!(peer.line(), "{\"echo\":5}");
+        let run = peer.hang_up().code(0);
+        let warning = "SentHandleNotReceivedWarning: Handle did not reach the receiving process correctly";
+        run.check(
+            run.stderr.contains(warning) == is_given_up,
+            "a warning when it is given up",
+        );
+    }
 }
