@@ -1,6 +1,6 @@
 //! Channels to a peer that is this test, or a program that keeps to nothing; what a channel survives.
 
-use std::io::{IoSlice, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, IoSlice, Read as _, Write as _};
 use std::mem::MaybeUninit;
 use std::net::TcpListener;
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -99,6 +99,8 @@ fn a_fork_has_the_streams_and_options_it_is_given() {
 /// A process whose parent is this test: it says what it hears of its channel on its error output.
 struct Peer {
     socket: UnixStream,
+    /// The same, read in large pieces: a process that ends does not wait long for one who takes nothing.
+    reader: BufReader<UnixStream>,
     running: Running,
 }
 
@@ -111,7 +113,12 @@ impl Peer {
         let command = guest(tests::IPC_PEER).args(arguments).through_shell(script);
         let command = command.env("NODE_CHANNEL_SERIALIZATION_MODE", serialization);
         let running = command.stdout_to(theirs).start();
-        Self { socket, running }
+        let reader = BufReader::with_capacity(1 << 16, socket.try_clone().unwrap());
+        Self {
+            socket,
+            reader,
+            running,
+        }
     }
 
     fn json() -> Self {
@@ -142,22 +149,16 @@ impl Peer {
     }
 
     fn line(&mut self) -> String {
-        let mut line = Vec::new();
-        let mut byte = [0];
-        loop {
-            self.socket.read_exact(&mut byte).unwrap();
-            match byte[0] {
-                b'\n' => return String::from_utf8(line).unwrap(),
-                byte => line.push(byte),
-            }
-        }
+        let mut line = String::new();
+        self.reader.read_line(&mut line).unwrap();
+        line.strip_suffix('\n').expect("a whole line").to_owned()
     }
 
     fn frame(&mut self) -> Vec<u8> {
         let mut len = [0; 4];
-        self.socket.read_exact(&mut len).unwrap();
+        self.reader.read_exact(&mut len).unwrap();
         let mut frame = vec![0; u32::from_be_bytes(len) as usize];
-        self.socket.read_exact(&mut frame).unwrap();
+        self.reader.read_exact(&mut frame).unwrap();
         frame
     }
 
@@ -165,13 +166,13 @@ impl Peer {
     fn closed(mut self) -> Run {
         let mut rest = Vec::new();
         // It is reset when the other side had not read all.
-        let _ = self.socket.read_to_end(&mut rest);
+        let _ = self.reader.read_to_end(&mut rest);
         self.running.wait()
     }
 
     /// Hangs up.
     fn hang_up(self) -> Run {
-        drop(self.socket);
+        drop((self.socket, self.reader));
         self.running.wait()
     }
 }
