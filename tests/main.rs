@@ -3,9 +3,17 @@
 //! | module | what it tests |
 //! |---|---|
 //! | `abi` | the import table, the linker and the committed documents agree; modules for another host are refused |
+//! | `child_exec` | commands whose output is collected: `exec`, `execFile`, the synchronous forms |
+//! | `child_foreign` | guests and Node as each other's parents: the same traces, handles |
 //! | `child_fork` | forked modules and the messages between parent and child |
 //! | `child_interop` | a real Node as parent and as child of a module |
+//! | `child_kill` | signals to children: kill, abort, timeout, whole trees |
+//! | `child_life` | a thousand children, no leaks, no orphans, threads that wait for processes |
+//! | `child_peer` | channels to a peer that keeps to nothing, and what they survive |
+//! | `child_permissions` | a child may do what its parent may, however a guest asks |
 //! | `child_rounds` | what holds for child processes however things fall out |
+//! | `child_spawn` | starting children: events, what does not start, options, modules |
+//! | `child_stdio` | the descriptors of children |
 //! | `diagnostics` | snapshots, statistics and profiles of running isolates, from outside |
 //! | `examples` | the examples of the README |
 //! | `hostile` | modules that lie, hoard, loop and flood end as documented, the host in good order |
@@ -40,7 +48,7 @@
 //! | `tidy` | the style of the sources |
 //! | `worker_bounds` | what a guest with workers cannot do to the host |
 //! | `worker_context` | ports that move to a second instance of an isolate |
-//! | `guests`, `support` | no tests: the list of guest programs; running them |
+//! | `guests`, `support`, `children` | no tests: the list of guest programs; running them |
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -50,10 +58,12 @@
 
 mod abi;
 mod child_exec;
+mod child_foreign;
 mod child_fork;
 mod child_interop;
 mod child_kill;
 mod child_life;
+mod child_peer;
 mod child_permissions;
 mod child_rounds;
 mod child_spawn;

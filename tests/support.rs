@@ -267,6 +267,13 @@ impl Running {
             .unwrap_or_else(|| self.fail(&format!("stdout never had {text:?}")))
     }
 
+    /// Waits until its error output contains a text.
+    pub fn wait_for_stderr(&self, text: &str) {
+        if self.stderr.wait_for(text, self.deadline).is_none() {
+            self.fail(&format!("stderr never had {text:?}"));
+        }
+    }
+
     /// Waits until its directory has a file with content that `wanted` accepts.
     pub fn wait_for_file(&self, wanted: impl Fn(&Path) -> bool) -> PathBuf {
         while Instant::now() < self.deadline {

@@ -225,6 +225,102 @@ function childErrors() {
   }).replace(/^true$/, 'accepted'));
 }
 
+/** The parent of a fork of this script, or of the setting `module`. */
+function childFork() {
+  const { module = __filename, ...all } = options();
+  const start = (...part) => child_process.fork(module, ['child', ...part.map(String)], all);
+  const numbers = (child, count, last) => {
+    child.on('message', (number) => {
+      print(`message ${number}`);
+      if (number === last) child.disconnect();
+    });
+    for (let number = 0; number < count; number += 1) child.send(number);
+  };
+  const traced = (...part) => {
+    const child = start(...part);
+    traceEvents(child);
+    return child;
+  };
+  const scenarios = {
+    echo() {
+      const child = traced('echo');
+      child.on('message', (message) => {
+        print(`message ${message}`);
+        if (message !== 'two') return;
+        child.disconnect();
+        print(`disconnected connected=${child.connected}`);
+      });
+      print(`send ${child.send('one')} ${child.send('two')}`);
+    },
+    closed() {
+      const child = traced('echo');
+      child.disconnect();
+      print(`connected ${child.connected} channel ${child.channel !== null}`);
+      print(`send Ok(${child.send('late')})`);
+      const result = child.send('late', (error) => print(`callback ${error ? fields(error) : 'ok'}`));
+      print(`send_with Ok(${result})`);
+      child.disconnect();
+      print('again Ok(())');
+      print('called');
+    },
+    last_words() {
+      let seen = 0;
+      const child = start(...words);
+      child.on('message', ([number, length, filler]) => {
+        if (number !== seen || filler.length !== length) print(`out of order ${number}`);
+        seen += 1;
+      });
+      child.on('disconnect', () => print(`messages ${seen}`));
+      traceEvents(child);
+    },
+    unheard() { traced('last_words', 'return', 5, 10); },
+    late() { numbers(traced(...words), 3, 2); },
+    failing_child() { numbers(start('failing'), 9, 8); },
+    signal() { traced(...words); },
+    listen() { traced(...words); },
+  };
+  scenarios[words[0]]();
+}
+
+/** The child of a fork. */
+function forked() {
+  const [part, ...rest] = words;
+  const echo = () => process.on('message', (message) => process.send(message));
+  const parts = {
+    echo() {
+      echo();
+      process.on('disconnect', () => print(`child disconnect Ok(Some(${process.connected}))`));
+    },
+    last_words([how, count, bytes]) {
+      const last = Number(count) - 1;
+      // Node may end before all is written: it says when that is done.
+      const end = () => {
+        if (how === 'exit') process.exit(7);
+        if (how === 'disconnect') process.disconnect();
+      };
+      for (let number = 0; number <= last; number += 1) {
+        const length = (number * 7919) % (Number(bytes) + 1);
+        process.send([number, length, 'x'.repeat(length)], number === last ? end : () => {});
+      }
+    },
+    late([ms]) { setTimeout(echo, ms); },
+    failing() {
+      process.on('uncaughtException', () => {});
+      process.on('message', (number) => {
+        if (number % 3 === 0) throw new Error('one of three');
+        process.send(number);
+      });
+    },
+    signal([name]) { process.kill(process.pid, name); },
+    listen([how]) {
+      process.on('message', () => {});
+      if (how === 'unref') process.channel.unref();
+    },
+  };
+  parts[part](rest);
+}
+
 ({
   child_spawn: childSpawn, child_exec: childExec, child_sync: childSync, child_kill: childKill, child_errors: childErrors,
+  child_fork: childFork, child: forked,
 })[program]();

@@ -1,21 +1,31 @@
-//! Forks itself: `child_fork <scenario> [settings…]`. The child's part is chosen by the words `child <part> [arguments…]`.
+//! Forks itself, or the setting `module`: `child_fork <scenario> [settings…]`. The child's part is chosen by the words
+//! `child <part> [arguments…]`.
 
 use std::time::Duration;
 
-use nodule_guest_tests::children::{Counter, Request, fields, myself, trace, trace_events};
+use nodule_guest_tests::children::{Configure, Counter, Request, fields, myself, trace, trace_events};
+use nodule_guest_tests::workers::Random;
 use nodule_sdk::child_process::{self, ChildProcess, ForkOptions, SendOptions};
 use nodule_sdk::value::{BigInt, Date};
 use nodule_sdk::{Error, Result, Value, process, timers};
 
 fn fork(part: &[&str], request: &Request) -> Result<ChildProcess> {
     let arguments = [&["child"], part].concat();
-    child_process::fork(&myself(), &arguments, request.options::<ForkOptions>())
+    let named = request.settings.iter().find(|(name, _)| name == "module");
+    let module = named.map_or_else(myself, |(_, module)| module.clone());
+    let settings = request.settings().filter(|(name, _)| *name != "module");
+    let options = settings.fold(ForkOptions::new(), |options, (name, value)| options.set(name, value));
+    child_process::fork(&module, &arguments, options)
 }
 
-/// Sends numbered messages.
-fn send_all(count: u64, bytes: usize) -> Result<()> {
-    let filler = "x".repeat(bytes);
-    (0..count).try_for_each(|number| process::send(&(number, &filler)).map(drop))
+/// Sends numbered messages, each of at most so many bytes and with its length.
+fn send_all(count: u64, bytes: u64) -> Result<()> {
+    let mut random = Random(count * 31 + bytes + 1);
+    (0..count).try_for_each(|number| {
+        let len = random.below(bytes + 1);
+        let filler = "x".repeat(usize::try_from(len)?);
+        process::send(&(number, len, filler)).map(drop)
+    })
 }
 
 /// The child.
@@ -36,7 +46,7 @@ async fn child(request: &Request) -> Result<()> {
             process::on_disconnect(|| println!("child disconnect {:?}", process::connected()));
         }
         "last_words" => {
-            send_all(number(3), usize::try_from(number(4)).unwrap_or_default())?;
+            send_all(number(3), number(4))?;
             match request.word(2) {
                 "exit" => process::exit(7),
                 "trap" => panic!("at the end"),
@@ -58,9 +68,9 @@ async fn child(request: &Request) -> Result<()> {
             });
         }
         "async" => {
-            let filler = "x".repeat(usize::try_from(number(3)).unwrap_or_default());
+            let filler = "x".repeat(usize::try_from(number(3))?);
             for index in 0..number(2) {
-                process::send_async(&(index, &filler)).await?;
+                process::send_async(&(index, number(3), &filler)).await?;
             }
         }
         "signal" => {
@@ -82,8 +92,8 @@ async fn child(request: &Request) -> Result<()> {
 fn expect_in_order(child: &ChildProcess) {
     let counter = Counter::default();
     let seen = counter.clone();
-    child.on_message(move |(number, _): (u64, String)| {
-        if number != seen.next() {
+    child.on_message(move |(number, len, text): (u64, u64, String)| {
+        if number != seen.next() || len != text.len() as u64 {
             println!("out of order {number}");
         }
     });
@@ -229,6 +239,31 @@ fn failing(child: &ChildProcess) -> Result<()> {
     (0..6).try_for_each(|number: u32| child.send(&number).map(drop))
 }
 
+/// Of a thousand messages some are too much for the listener.
+fn failing_often(child: &ChildProcess) -> Result<()> {
+    let [caught, seen, ticks] = [0; 3].map(|_| Counter::default());
+    let count = caught.clone();
+    process::on_uncaught_exception(move |_, _| {
+        count.next();
+    });
+    let (hang_up, total, after) = (child.clone(), seen.clone(), ticks.clone());
+    child.on_message(move |number: u64| {
+        if number != total.next() {
+            println!("out of order {number}");
+        }
+        let after = after.clone();
+        process::next_tick(move || {
+            after.next();
+        });
+        if number == 999 {
+            hang_up.disconnect().unwrap();
+        }
+        assert!(number * number % 7 != 2, "one that fails");
+    });
+    child.on_disconnect(move || println!("caught {} seen {} ticks {}", caught.get(), seen.get(), ticks.get()));
+    (0..1000u64).try_for_each(|number| child.send(&number).map(drop))
+}
+
 fn mismatch(child: &ChildProcess) -> Result<()> {
     child.on_error(|error| println!("error {} {}", error.name(), error.code().unwrap_or("-")));
     let hang_up = child.clone();
@@ -279,6 +314,14 @@ async fn parent(request: &Request) -> Result<()> {
     match request.word(0) {
         "echo" => echo(&echo_child()?),
         "failing" => failing(&echo_child()?),
+        "failing_often" => failing_often(&echo_child()?),
+        // Whatever comes from a child that is another program.
+        "watch" => {
+            let child = echo_child()?;
+            trace_events(&child);
+            child.on_message(|value: Value| println!("message {value:?}"));
+            Ok(())
+        }
         "mismatch" => mismatch(&echo_child()?),
         "kinds" => kinds(&echo_child()?),
         "callback" => callback(&echo_child()?),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nodule_guest_tests::children::{Counter, fields};
 use nodule_sdk::process::{SendHandle, SendOptions};
 use nodule_sdk::value::Object;
-use nodule_sdk::{Result, Value, process, timers};
+use nodule_sdk::{Error, Result, Value, process, timers};
 
 fn reply(members: impl IntoIterator<Item = (&'static str, Value)>) {
     if let Err(error) = process::send(&Value::object(members)) {
@@ -65,11 +65,21 @@ fn run(action: &str, command: &Object) -> Result<()> {
     Ok(())
 }
 
-/// Sends a handle back.
+/// Sends a handle back; twice where the message has the member `keep`, and says what becomes of it.
 fn return_handle(value: Value, handle: &SendHandle) -> Result<()> {
     let kind = handle.kind()?;
+    let is_kept = value.get("keep").is_some();
     let message = Value::object([("echo", value), ("kind", kind.into())]);
-    process::send_with(&message, SendOptions::new().handle(handle)).map(drop)
+    if is_kept {
+        process::send_with(&message, SendOptions::new().handle(handle).keep_open(true))?;
+        println!("kept {}", handle.kind()?);
+    }
+    process::send_with(&message, SendOptions::new().handle(handle))?;
+    if is_kept {
+        let closed = handle.kind().err();
+        println!("given away {}", closed.as_ref().and_then(Error::code).unwrap_or("-"));
+    }
+    Ok(())
 }
 
 #[nodule_sdk::main]
